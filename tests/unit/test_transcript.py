@@ -1,0 +1,241 @@
+"""Rasa's events become turns, and turns become messages, as the user saw them."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rasa_tiledesk.testing.conversations import load
+from rasa_tiledesk.transcript import Speaker, Speakers, Turn, fold, in_scope, read_turns, to_messages
+from rasa_tiledesk.transcript.messages import MAX_TEXT, split_text
+from rasa_tiledesk.transcript.render import in_words, neutral
+
+BY = Speakers(Speaker("u-1", "Ann"), Speaker("bot_1", "Bot"), Speaker("agent_1", "Agent"))
+
+
+def user(text: Any, at: float = 1.0, **more: Any) -> dict[str, Any]:
+    return {"event": "user", "text": text, "timestamp": at, "message_id": f"m{at}", **more}
+
+
+def bot(text: Any, at: float = 1.0, **data: Any) -> dict[str, Any]:
+    return {"event": "bot", "text": text, "timestamp": at, "data": data, "metadata": {}}
+
+
+def words(events: list[dict[str, Any]]) -> list[str]:
+    return [f"{turn.who}: {in_words(turn, with_images=True)}" for turn in read_turns(events)]
+
+
+def test_what_only_changes_state_is_no_turn_and_hides_none() -> None:
+    events = [
+        {"event": "action", "name": "action_session_start"},
+        {"event": "session_started"},
+        user("hello", 1.0),
+        {"event": "rewind"},
+        {"event": "undo"},
+        {"event": "slot", "name": "a", "value": 1},
+        bot("hi", 2.0),
+        {"event": "restart"},
+        {"event": "flow_started", "flow_id": "of Rasa Pro"},
+        {"event": "something of next year"},
+        {"no": "event"},
+    ]
+    assert words(events) == ["user: hello", "bot: hi"]
+
+
+def test_a_click_is_shown_as_the_title_and_marked_where_it_was_offered() -> None:
+    payload = '/choose_topic{"topic": "returns"}'
+    events = [
+        bot("Which?", 1.0, buttons=[{"title": "Returns", "payload": payload}, {"title": "Other", "payload": "/other"}]),
+        user(payload, 2.0),
+    ]
+    assert words(events) == ["bot: Which?\n• Returns ← chosen\n• Other", "user: Returns"]
+    assert read_turns(events)[1].clicked
+
+
+def test_a_click_goes_to_the_latest_offer_with_that_payload() -> None:
+    offer = [{"title": "Yes", "payload": "/affirm"}]
+    turns = read_turns([bot("A?", 1.0, buttons=offer), bot("B?", 2.0, buttons=offer), user("/affirm", 3.0)])
+    assert [turn.buttons[0].chosen for turn in turns[:2]] == [False, True]
+
+
+def test_a_payload_nobody_offered_and_a_slash_in_words_stay_as_they_are() -> None:
+    assert words([user("/restart", 1.0), user("/ or not", 2.0)]) == ["user: /restart", "user: / or not"]
+
+
+def test_what_nobody_typed_is_left_out() -> None:
+    events = [
+        user("EXTERNAL: reminder", 1.0),
+        user("x", 2.0, metadata={"is_external": True}),
+        user("/session_start", 3.0),
+        user("/silence_timeout{}", 4.0),
+        user(None, 5.0),
+        user("  ", 6.0),
+        bot(None, 7.0),
+    ]
+    assert words(events) == []
+
+
+def test_rich_content_is_readable_line_by_line() -> None:
+    event = bot(
+        "Look",
+        quick_replies=[{"title": "Quick", "payload": "/q"}],
+        elements=[
+            {
+                "title": "Shoe",
+                "subtitle": "red",
+                "image_url": "https://x.y/s.png",
+                "buttons": [{"title": "Buy", "url": "https://x.y/buy"}],
+            }
+        ],
+        attachment={"type": "file", "payload": {"src": "https://x.y/a.pdf"}},
+        custom={"price": 59, "stock": True},
+    )
+    assert words([event]) == [
+        "bot: Look\n• Quick\n▸ Shoe – red\n  [image] https://x.y/s.png\n  • Buy (https://x.y/buy)\n"
+        "[attachment] https://x.y/a.pdf\nprice: 59\nstock: True"
+    ]
+
+
+@pytest.mark.parametrize("again", ["https://x.y/i.png", {"type": "image", "payload": {"src": "https://x.y/i.png"}}])
+def test_an_image_that_rasa_gives_twice_is_one_image(again: object) -> None:
+    (turn,) = read_turns([bot(None, image="https://x.y/i.png", attachment=again)])
+    assert (turn.images, turn.attachments) == (("https://x.y/i.png",), ())
+    (message,) = to_messages([turn], BY)
+    assert message.body["type"] == "image"
+    assert message.body["metadata"] == {"src": "https://x.y/i.png", "type": "image/png"}
+    assert message.body["text"] == "https://x.y/i.png"
+
+
+def test_an_image_that_is_no_link_is_described_not_sent() -> None:
+    (message,) = to_messages(read_turns([bot("see", image="data:image/png;base64," + "A" * 100_000)]), BY)
+    assert message.body["type"] == "text"
+    assert len(message.body["text"]) < 200
+
+
+def test_an_agents_turn_of_an_earlier_handoff_is_the_agents() -> None:
+    events = [{"event": "agent", "text": "I am Joe", "timestamp": 1.0}]
+    assert to_messages(read_turns(events), BY)[0].body["senderFullname"] == "Agent"
+
+
+@pytest.mark.parametrize("text", [r"\close", r"a \agent b", r"C:\temp", "${LABEL_FIRST_MSG}", "a ${X} ${Y}", r"\${A}"])
+def test_text_that_tiledesk_would_execute_is_neutral_and_reads_the_same(text: str) -> None:
+    harmless = neutral(text)
+    assert "${" not in harmless
+    assert all(harmless[place + 1 : place + 2] == "\u2060" for place, char in enumerate(harmless) if char == "\\")
+    assert harmless.replace("\u2060", "") == text
+
+
+def test_times_are_the_turns_own_and_strictly_increase() -> None:
+    turns = read_turns([user("a", 2.0), bot("b", 2.0), bot("c", 1.0), user("d", 9.5)])
+    stamps = [message.body["attributes"]["clienttimestamp"] for message in to_messages(turns, BY)]
+    assert stamps == [2000, 2001, 2002, 9500]
+
+
+def test_keys_are_the_same_wherever_the_event_was_read_from() -> None:
+    events = load("shop")
+    again = json.loads(json.dumps(events))
+    for event in again:
+        event["metadata"] = {"another": "model"}
+        event["timestamp"] = Decimal(event["timestamp"]).quantize(Decimal("1.000000000"))  # as DynamoDB has it
+    assert [turn.key for turn in read_turns(events)] == [turn.key for turn in read_turns(again)]
+
+
+def test_equal_turns_at_the_same_time_have_keys_of_their_own() -> None:
+    turns = read_turns([bot("ok", 1.0), bot("ok", 1.0), bot("ok", 1.0)])
+    assert len({turn.key for turn in turns}) == 3
+
+
+def test_the_recorded_conversation_reads_as_the_user_saw_it() -> None:
+    turns = read_turns(load("shop"))
+    assert sum(turn.new_session for turn in turns) >= 2
+    assert any(turn.clicked for turn in turns)
+    assert sum(bool(turn.images) for turn in turns) >= 1
+    assert not any("EXTERNAL" in turn.text for turn in turns)
+
+
+def test_scope_keeps_the_session_the_last_turns_or_the_last_hours() -> None:
+    turns = [
+        Turn("1", "user", 0.0, "a"),
+        Turn("2", "bot", 10.0, "b", new_session=True),
+        Turn("3", "user", 7200.0, "c"),
+    ]
+    assert [turn.key for turn in in_scope(turns, "session")] == ["2", "3"]
+    assert [turn.key for turn in in_scope(turns, "all")] == ["1", "2", "3"]
+    assert [turn.key for turn in in_scope(turns, "all", last=1)] == ["3"]
+    assert [turn.key for turn in in_scope(turns, "all", hours=1)] == ["3"]
+    assert in_scope([], "session") == []
+
+
+def test_older_turns_fold_into_one_text_before_the_others() -> None:
+    turns = [Turn("1", "user", 60.0, "hi"), Turn("2", "bot", 61.0, "two\nlines")]
+    (summary,) = fold(turns, BY, before_ms=100_000)
+    assert summary.body["text"] == (
+        "Earlier in this conversation (2 messages, times in UTC):\n"
+        "1970-01-01 00:01  Ann: hi\n1970-01-01 00:01  Bot: two\n    lines"
+    )
+    assert summary.body["attributes"]["clienttimestamp"] < 100_000
+    assert fold([], BY, before_ms=1) == []
+    (unreadable,) = fold([], BY, before_ms=1, unreadable=True)
+    assert "could not be read" in unreadable.body["text"]
+
+
+def test_a_summary_that_is_too_long_is_several_in_order() -> None:
+    parts = fold([Turn(str(n), "user", 1.0 + n, "x" * 500) for n in range(200)], BY, before_ms=10_000)
+    assert len(parts) > 1
+    assert all(len(part.body["text"]) <= MAX_TEXT for part in parts)
+    stamps = [part.body["attributes"]["clienttimestamp"] for part in parts]
+    assert stamps == sorted(set(stamps))
+    assert stamps[-1] < 10_000
+
+
+def test_a_turn_that_is_too_long_is_several_messages_with_nothing_lost() -> None:
+    text = " ".join(f"word{n}" for n in range(20_000))
+    messages = to_messages([Turn("k", "user", 1.0, text)], BY)
+    assert len(messages) > 1
+    assert " ".join(message.body["text"] for message in messages) == text
+    assert len({message.key for message in messages}) == len(messages)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+data = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("buttons", "quick_replies", "elements", "attachment", "image", "custom"), json_values),
+)
+any_event = st.fixed_dictionaries(
+    {"event": st.sampled_from(["user", "bot", "agent", "slot", "rewind", "session_started", "restart", "odd"])},
+    optional={"text": json_values, "timestamp": json_values, "message_id": json_values, "data": data | json_values},
+)
+
+
+@given(st.lists(any_event, max_size=12))
+def test_whatever_the_events_are_messages_are_valid_ordered_and_unique(events: list[dict[str, Any]]) -> None:
+    turns = read_turns(events)
+    messages = to_messages(turns, BY)
+    stamps = [message.body["attributes"]["clienttimestamp"] for message in messages]
+    assert stamps == sorted(set(stamps))
+    assert len({message.key for message in messages}) == len(messages)
+    assert list(dict.fromkeys(message.key.partition("/")[0] for message in messages)) == [
+        turn.key for turn in turns
+    ]
+    for message in messages:
+        assert message.body["sender"]
+        assert message.body["senderFullname"]
+        assert message.body["text"]
+        json.dumps(message.body, allow_nan=False).encode("utf-8")
+    fold(turns, BY, before_ms=0)
+
+
+@given(st.text(max_size=400), st.integers(5, 50))
+def test_splitting_loses_no_word_and_keeps_the_limit(text: str, limit: int) -> None:
+    parts = list(split_text(text, limit))
+    assert all(len(part) <= limit for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())
