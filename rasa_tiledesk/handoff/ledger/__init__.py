@@ -1,0 +1,8 @@
+"""The durable record of handoffs and of every message carried: the truth about what is live."""
+
+from __future__ import annotations
+
+from rasa_tiledesk.handoff.ledger.records import OPEN, Carried, Handoff, State
+from rasa_tiledesk.handoff.ledger.store import Ledger
+
+__all__ = ["OPEN", "Carried", "Handoff", "Ledger", "State"]
