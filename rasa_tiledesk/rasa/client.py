@@ -1,0 +1,180 @@
+"""The client of Rasa's HTTP API: read a conversation, add events to it, say a message in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rasa_tiledesk.deadline import Deadline
+from rasa_tiledesk.errors import RasaApiError
+from rasa_tiledesk.http import Http, NoAnswer, NotSent
+
+__all__ = ["RasaClient"]
+
+# Rasa takes the id from the path as it stands there, undecoded: `a b`, sent as `a%20b`, would be the conversation
+# `a%20b` (rasa 3.6.21 on sanic 21.12). Only what a path may hold unquoted can be named; `.` and `..` are folded away.
+_NAMEABLE = re.compile(r"(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9\-._~/!$&'()*+,:;=@]+")
+
+_HINTS = {
+    401: "check relay.rasa_token: it must be what `rasa run --auth-token` has",
+    403: "check relay.rasa_token: it must be what `rasa run --auth-token` has",
+    404: "start Rasa with `rasa run --enable-api`, and check relay.rasa_url",
+    409: "Rasa has no model loaded yet",
+}
+
+
+class RasaClient:
+    """Calls Rasa's HTTP API (rasa 3.6.21, server.py); safe to share between threads.
+
+    Calls that add events wait for the conversation's lock, so an action must not make them for its own conversation:
+    it would wait for itself.
+
+    Args:
+        url: of the Rasa server, such as ``http://localhost:5005``.
+        token: what `rasa run --auth-token` has, or None. Rasa takes it in the query only.
+        http: the connection to use; by default one of its own.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, http: Http | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        self._http = http or Http()
+
+    def __repr__(self) -> str:
+        return "RasaClient()"  # the URL may carry a password
+
+    def tracker(
+        self, sender_id: str, *, include_events: str = "ALL", deadline: Deadline | None = None
+    ) -> dict[str, Any]:
+        """The state of a conversation and its events; waits for no lock.
+
+        For a conversation that Rasa does not know it answers with a new session, which it does not keep.
+
+        Args:
+            sender_id: whose conversation.
+            include_events: ALL, AFTER_RESTART, APPLIED (without what was reverted) or NONE.
+            deadline: how long it may take.
+
+        Raises:
+            RasaApiError: it failed, or the sender id cannot be named in a path of Rasa's.
+        """
+        query = {"include_events": include_events}
+        return self._conversation("GET", sender_id, "tracker", query, deadline=deadline)
+
+    def append_events(
+        self,
+        sender_id: str,
+        events: Sequence[Mapping[str, Any]],
+        *,
+        output_channel: str | None = None,
+        side_effects: bool = False,
+        deadline: Deadline | None = None,
+    ) -> dict[str, Any]:
+        """Add events to a conversation, in order; answers with its state after them.
+
+        Rasa knows no idempotency: what is repeated after an unknown outcome may arrive twice. In a conversation that
+        Rasa does not know yet it puts a session start before the events, which is later than they are, and on a SQL
+        store (which cuts sessions by time) it does not see them again: begin such a conversation with
+        `action_session_start` and `session_started` yourself.
+
+        Args:
+            sender_id: whose conversation.
+            events: as Rasa writes them; one with a `timestamp` keeps it. At least one.
+            output_channel: where side effects go: a channel's name, or ``latest`` for the one the user wrote on last.
+                Rasa answers 200 and drops the messages when that channel cannot push (such as `rest`): check
+                `latest_input_channel` of the answer.
+            side_effects: send the `bot` events among them to the user; otherwise they are only recorded.
+            deadline: how long it may take.
+
+        Raises:
+            RasaApiError: it failed; `sent` tells whether it may have taken effect.
+        """
+        query = {"execute_side_effects": "true" if side_effects else "false"}
+        if output_channel:
+            query["output_channel"] = output_channel
+        body = [dict(event) for event in events]
+        return self._conversation("POST", sender_id, "tracker/events", query, body=body, deadline=deadline)
+
+    def check(self, *, deadline: Deadline | None = None) -> str:
+        """Whether Rasa can be reached, has its API enabled, accepts the token and has a model; gives its version.
+
+        Raises:
+            RasaApiError: one of these is not so; says which and what to do.
+        """
+        version = self._call("GET", "/version", {}, deadline=deadline).get("version")
+        self._call("GET", "/status", {}, deadline=deadline)
+        return str(version)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _conversation(
+        self,
+        method: str,
+        sender_id: str,
+        resource: str,
+        query: Mapping[str, str],
+        *,
+        body: Any = None,
+        deadline: Deadline | None = None,
+    ) -> dict[str, Any]:
+        if not _NAMEABLE.fullmatch(sender_id):
+            raise RasaApiError(
+                "Rasa: its HTTP API cannot name this sender id: it does not decode paths, so an id with spaces, "
+                'letters outside ASCII, or any of % ? # [ ] { } | \\ ^ " < > ` is out of reach',
+                sent=False,
+            )
+        state = self._call(method, f"/conversations/{sender_id}/{resource}", query, body=body, deadline=deadline)
+        if state.get("sender_id") != sender_id or not isinstance(state.get("events", []), (list, type(None))):
+            raise RasaApiError(f"Rasa: {method} /{resource} answered for another conversation (check relay.rasa_url)")
+        return state
+
+    def _call(
+        self, method: str, path: str, query: Mapping[str, str], *, body: Any = None, deadline: Deadline | None = None
+    ) -> dict[str, Any]:
+        call = f"Rasa: {method} /{path.rpartition('/')[2]}"
+        params = {**query, "token": self._token} if self._token else query
+        try:
+            answer = self._http.call(method, self._url + path, json=body, params=params, deadline=deadline)
+        except NotSent as error:
+            raise RasaApiError(f"{call}: {error} (check relay.rasa_url: is Rasa running there?)", sent=False) from None
+        except NoAnswer as error:
+            raise RasaApiError(f"{call}: {error}") from None
+        try:
+            said = json.loads(answer.body)
+        except ValueError:
+            said = None
+        if answer.status == 200 and isinstance(said, dict):
+            return said
+        hint = _HINTS.get(answer.status, "check relay.rasa_url: is that Rasa?" if not isinstance(said, dict) else "")
+        raise RasaApiError(
+            f"{call} answered {answer.status}{_words(said)}{f' ({hint})' if hint else ''}", status=answer.status
+        )
+
+
+def _words(said: Any) -> str:
+    """Rasa's reason and message, without the events that its refusal of a schema repeats."""
+    if not isinstance(said, dict):
+        return ""
+    message = str(said.get("message") or "").partition("\n")[0]
+    if said.get("reason") == "BadRequest":
+        message = message.partition(" Error: ")[0]
+    return "".join(f": {part[:300]}" for part in (str(said.get("reason") or ""), message) if part)
+
+
+class _WithoutToken(logging.Filter):
+    """Takes the token out of the lines that urllib3 writes at DEBUG: they hold whole URLs."""
+
+    _TOKEN = re.compile(r"(?<=[?&]token=)[^&\s\"]*")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(self._TOKEN.sub("***", arg) if isinstance(arg, str) else arg for arg in record.args)
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutToken())

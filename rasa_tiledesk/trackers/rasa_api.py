@@ -1,0 +1,41 @@
+"""The conversation through Rasa's HTTP API: for Rasa's memory and for stores without a reader of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rasa_tiledesk.deadline import Deadline
+from rasa_tiledesk.errors import RasaApiError, TrackerStoreError
+from rasa_tiledesk.rasa.client import RasaClient
+
+__all__ = ["RasaApiReader"]
+
+
+class RasaApiReader:
+    """Reads with ``GET /conversations/{id}/tracker``, which waits for no lock: an action may call it.
+
+    Rasa's memory forgets the earlier sessions when it saves the second turn of a new one (rasa 3.6.21,
+    core/tracker_store.py: `save` replaces the conversation by the tracker, and the tracker holds the last session).
+
+    Args:
+        url: of the Rasa server.
+        token: its `--auth-token`, or None.
+    """
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._rasa = RasaClient(url, token=token)
+
+    def events(self, sender_id: str, *, deadline: Deadline) -> list[dict[str, Any]]:
+        """Every event of the conversation; see `TrackerReader`."""
+        try:
+            found = self._rasa.tracker(sender_id, deadline=deadline).get("events") or []
+        except RasaApiError as error:
+            raise TrackerStoreError(f"tracker_store, read through Rasa's HTTP API: {error}") from None
+        events = [event for event in found if isinstance(event, dict)]
+        # For a conversation it does not know Rasa makes a new session up and does not keep it, so its times match
+        # nothing. Nobody wrote in it yet, and a session without a user event never expires: the webhook has it whole.
+        return events if any(event.get("event") == "user" for event in events) else []
+
+    def close(self) -> None:
+        """Close the connections to Rasa."""
+        self._rasa.close()

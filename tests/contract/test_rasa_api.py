@@ -1,0 +1,325 @@
+"""What we rely on in Rasa's HTTP API: one suite for FakeRasa and, with the marker `live`, the real Rasa server.
+
+The real one is the stack's, without an action server; RASA_PYTHON and RASA_MODEL name another Rasa and its model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+from uuid import uuid4
+
+import pytest
+import requests
+
+from rasa_tiledesk.deadline import Deadline
+from rasa_tiledesk.errors import RasaApiError
+from rasa_tiledesk.http import Http
+from rasa_tiledesk.rasa.client import RasaClient
+from rasa_tiledesk.testing.conversations import load
+from rasa_tiledesk.testing.fake_rasa import FakeRasa
+from rasa_tiledesk.trackers.rasa_api import RasaApiReader
+
+TOKEN = "t&k n"
+
+
+@dataclass(frozen=True)
+class Rasa:
+    """A Rasa server with a token, and a callback channel whose messages we see."""
+
+    url: str
+    delivered: Callable[[str], list[dict[str, Any]]]
+
+    def client(self, token: str | None = TOKEN) -> RasaClient:
+        return RasaClient(self.url, token=token, http=Http(read_timeout=30))
+
+
+@pytest.fixture(scope="module", params=["fake", pytest.param("real", marks=pytest.mark.live)])
+def rasa(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rasa]:
+    if request.param == "real":
+        yield from real_rasa(tmp_path_factory.mktemp("rasa"))
+        return
+    with FakeRasa(token=TOKEN) as fake:
+        sent = fake.delivered["callback"]
+        yield Rasa(fake.url, lambda sender: [message for message in sent if message["recipient_id"] == sender])
+
+
+def real_rasa(folder: Path) -> Iterator[Rasa]:
+    from stack.callbacks import callback_listener
+    from stack.processes import Child, free_port, started
+
+    if "RASA_PYTHON" in os.environ:
+        python, model = os.environ["RASA_PYTHON"], os.environ["RASA_MODEL"]
+    else:
+        from stack.rasa import ENVIRONMENT, install
+
+        model, python = str(install()), str(ENVIRONMENT.python)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with callback_listener() as callbacks:
+        (folder / "credentials.yml").write_text(f"rest:\ncallback:\n  url: {callbacks.url}\n")
+        (folder / "endpoints.yml").write_text("tracker_store: {type: SQL, dialect: sqlite, db: rasa.db}\n")
+        command = [python, "-m", "rasa", "run", "--enable-api", "--auth-token", TOKEN, "--model", model]
+        command += ["--interface", "127.0.0.1", "--port", str(port)]
+        command += ["--endpoints", "endpoints.yml", "--credentials", "credentials.yml"]
+        child = Child("Rasa", command, log=folder / "rasa.log", cwd=folder)
+
+        def ready() -> bool:
+            return requests.get(f"{url}/status", params={"token": TOKEN}, timeout=2).ok
+
+        with started(child, ready, seconds=120):
+            yield Rasa(url, callbacks.messages)
+
+
+@pytest.fixture
+def client(rasa: Rasa) -> Iterator[RasaClient]:
+    opened = rasa.client()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sender() -> str:
+    return f"user-{uuid4().hex}"
+
+
+def user(text: str, channel: str = "callback") -> dict[str, Any]:
+    event = {"event": "user", "text": text, "input_channel": channel, "message_id": uuid4().hex}
+    return {**event, "parse_data": {"intent": {"name": "inform"}}}
+
+
+def meet(client: RasaClient, sender: str, channel: str) -> None:
+    """The user writes first: a session begins, then comes the message."""
+    client.append_events(sender, [{"event": "action", "name": "action_session_start"}, {"event": "session_started"}])
+    client.append_events(sender, [user("a human, please", channel)])
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The recorded conversation without what Rasa would not take back: see the test of that name."""
+    return [event for event in load("shop") if event["event"] != "user" or event["parse_data"]["intent"]["name"]]
+
+
+def kinds(state: dict[str, Any]) -> list[str]:
+    return [event["event"] for event in state["events"]]
+
+
+def test_makes_up_a_session_for_an_unknown_sender(client: RasaClient, sender: str) -> None:
+    first, second = client.tracker(sender), client.tracker(sender)
+
+    assert kinds(first) == ["action", "session_started", "action"]
+    assert first["events"][0]["timestamp"] < second["events"][0]["timestamp"], "it was kept"
+    assert first["latest_input_channel"] is None
+    assert first["paused"] is False
+
+
+def test_adds_events_in_order_after_a_session_start(client: RasaClient, sender: str) -> None:
+    client.append_events(sender, [user("one"), {"event": "bot", "text": "two", "data": {"image": "https://i/1.png"}}])
+    client.append_events(sender, [{"event": "agent", "text": "three"}])
+
+    events = client.tracker(sender)["events"]
+    assert [event["event"] for event in events] == ["action", "session_started", "action", "user", "bot", "agent"]
+    assert [event["text"] for event in events[3:]] == ["one", "two", "three"]
+    assert events[4]["data"] == {"image": "https://i/1.png"}
+    assert all(event["metadata"]["assistant_id"] for event in events)
+
+
+def test_keeps_the_time_and_metadata_of_an_event(client: RasaClient, sender: str) -> None:
+    event = {"event": "bot", "text": "hi", "timestamp": 1795371246.7552056, "metadata": {"tiledesk": {"id": "7"}}}
+    client.append_events(sender, [user("one")])
+    client.append_events(sender, [event])
+
+    stored = client.tracker(sender)["events"][-1]
+    assert stored["timestamp"] == 1795371246.7552056
+    assert stored["metadata"]["tiledesk"] == {"id": "7"}
+
+
+def test_gives_a_recorded_conversation_back(client: RasaClient, sender: str) -> None:
+    client.append_events(sender, recorded())
+
+    wanted = [(event["event"], event["timestamp"], event.get("text")) for event in recorded()]
+    found = client.tracker(sender)["events"]
+    assert [(event["event"], event["timestamp"], event.get("text")) for event in found] == wanted
+
+
+def test_answers_with_the_state_after_the_events(client: RasaClient, sender: str) -> None:
+    state = client.append_events(sender, [user("one", "rest"), user("two", "callback"), {"event": "pause"}])
+
+    assert state["sender_id"] == sender
+    assert state["latest_input_channel"] == "callback"
+    assert state["latest_message"]["text"] == "two"
+    assert state["paused"] is True
+
+
+@pytest.mark.parametrize(
+    ("events", "paused"),
+    [
+        (["pause"], True),
+        (["pause", "resume"], False),
+        (["pause", "session_started"], False),
+        (["pause", "restart"], False),
+        (["pause", "rewind"], False),
+        (["session_started", "pause"], True),
+    ],
+)
+def test_keeps_the_pause_as_the_tracker_does(client: RasaClient, sender: str, events: list[str], paused: bool) -> None:
+    client.append_events(sender, [user("a human, please")])
+
+    for event in events:
+        state = client.append_events(sender, [{"event": event}])
+    assert state["paused"] is paused
+    assert client.tracker(sender)["paused"] is paused
+
+
+def test_shows_the_events_that_are_asked_for(client: RasaClient, sender: str) -> None:
+    client.append_events(sender, [user("one"), {"event": "restart"}, user("two")])
+
+    assert kinds(client.tracker(sender))[-3:] == ["user", "restart", "user"]
+    assert kinds(client.tracker(sender, include_events="AFTER_RESTART")) == ["user"]
+    assert client.tracker(sender, include_events="NONE")["events"] is None
+
+
+def test_delivers_bot_events_to_the_users_channel(rasa: Rasa, client: RasaClient, sender: str) -> None:
+    buttons = [{"title": "Yes", "payload": "/affirm"}]
+    meet(client, sender, "callback")
+    client.append_events(sender, [{"event": "pause"}])
+    said: list[dict[str, Any]] = [
+        {"event": "bot", "text": "Hi, this is Ann", "data": {"buttons": buttons}},
+        {"event": "agent", "text": "x"},
+    ]
+    client.append_events(sender, said, output_channel="latest", side_effects=True)
+
+    messages = rasa.delivered(sender)
+    assert [(message["text"], message.get("buttons")) for message in messages] == [("Hi, this is Ann", buttons)]
+    assert kinds(client.tracker(sender))[-2:] == ["bot", "agent"]
+
+
+def test_loses_sight_of_what_began_a_conversation(client: RasaClient, sender: str) -> None:
+    first = client.append_events(sender, [user("first")])
+    second = client.append_events(sender, [{"event": "bot", "text": "second"}])
+
+    assert first["latest_input_channel"] == "callback"
+    assert second["latest_input_channel"] is None
+    assert kinds(second) == ["session_started", "action", "bot"]
+    assert kinds(client.tracker(sender)) == ["action", "session_started", "action", "user", "bot"]
+
+
+def test_only_records_without_side_effects(rasa: Rasa, client: RasaClient, sender: str) -> None:
+    meet(client, sender, "callback")
+    client.append_events(sender, [{"event": "bot", "text": "quiet"}], output_channel="latest")
+
+    assert rasa.delivered(sender) == []
+
+
+@pytest.mark.parametrize("channel", ["latest", "rest", "nowhere", None])
+def test_drops_what_a_channel_cannot_push(rasa: Rasa, client: RasaClient, sender: str, channel: str | None) -> None:
+    meet(client, sender, "rest")
+    said = [{"event": "bot", "text": "lost"}]
+    state = client.append_events(sender, said, output_channel=channel, side_effects=True)
+
+    assert rasa.delivered(sender) == []
+    assert state["events"][-1]["text"] == "lost"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "flow_started", "flow_id": "f"},
+        {"event": "slot", "name": "topic"},
+        {"event": "slot", "value": 1},
+        {"event": "entities"},
+        {"event": "bot", "text": "my card is 4242", "timestamp": "today"},
+        {"event": "bot", "text": "my card is 4242", "metadata": "m"},
+        {"event": "user", "text": 5},
+        {"text": "my card is 4242"},
+        {"event": "user", "text": "my card is 4242", "parse_data": {"intent": {"name": None}}},
+    ],
+)
+def test_refuses_what_its_schema_does_not_take(client: RasaClient, sender: str, event: dict[str, Any]) -> None:
+    with pytest.raises(RasaApiError, match="BadRequest: Failed to validate the events format") as refused:
+        client.append_events(sender, [user("fine"), event])
+
+    assert refused.value.status == 400
+    assert "4242" not in str(refused.value)
+    assert "user" not in kinds(client.tracker(sender)), "one bad event refuses all"
+
+
+def test_takes_every_event_of_its_schema(client: RasaClient, sender: str) -> None:
+    names = ["user_featurization", "cancel_reminder", "active_loop", "loop_interrupted", "reset_slots", "followup"]
+    names += ["export", "undo", "pause", "resume", "bot", "agent", "rewind", "restart", "session_started"]
+    client.append_events(sender, [user("one")])
+    filled: dict[str, dict[str, Any]] = {
+        "active_loop": {"name": None},
+        "loop_interrupted": {"is_interrupted": True},
+        "followup": {"name": "x"},
+    }
+    for name in names:
+        client.append_events(sender, [{"event": name, **filled.get(name, {})}])
+
+    assert kinds(client.tracker(sender))[-len(names) :] == names
+
+
+@pytest.mark.parametrize("event", [{"event": "user", "text": "no parse_data"}, {"event": "action"}])
+def test_fails_over_an_event_that_its_schema_takes(client: RasaClient, sender: str, event: dict[str, Any]) -> None:
+    with pytest.raises(RasaApiError, match="answered 500: ConversationError"):
+        client.append_events(sender, [event])
+    assert kinds(client.tracker(sender)) == ["action", "session_started", "action"]
+
+
+def test_writes_older_events_as_today(client: RasaClient, sender: str) -> None:
+    client.append_events(sender, [user("one"), {"event": "form", "name": "f"}, {"event": "form_validation"}])
+
+    assert kinds(client.tracker(sender))[-2:] == ["active_loop", "loop_interrupted"]
+
+
+def test_refuses_an_empty_list(client: RasaClient, sender: str) -> None:
+    with pytest.raises(RasaApiError, match="answered 500: ConversationError") as refused:
+        client.append_events(sender, [])
+    assert refused.value.status == 500
+
+
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_refuses_another_token(rasa: Rasa, sender: str, token: str | None) -> None:
+    client = rasa.client(token)
+
+    for call in (lambda: client.tracker(sender), lambda: client.append_events(sender, [user("x")]), client.check):
+        with pytest.raises(RasaApiError, match=r"401: NotAuthenticated.*relay\.rasa_token") as refused:
+            call()
+        assert refused.value.status == 401
+        assert "wrong" not in str(refused.value)
+
+
+def test_takes_the_token_in_the_query_only(rasa: Rasa, sender: str) -> None:
+    answer = Http().call(
+        "GET", f"{rasa.url}/conversations/{sender}/tracker", headers={"Authorization": f"Bearer {TOKEN}"}
+    )
+    assert answer.status == 401
+
+
+def test_says_its_version(client: RasaClient) -> None:
+    assert client.check() == "3.6.21"
+
+
+@pytest.mark.parametrize("sender_id", ["whatsapp:+49(30)1", "U01/C02_1712.5", "a//b/", "/a", "a@b.c;d=e,f*g!h$i&j'k~l"])
+def test_takes_the_sender_id_as_it_stands_in_the_path(client: RasaClient, sender_id: str) -> None:
+    unique = f"{sender_id}{uuid4().hex}"
+
+    assert client.append_events(unique, [user("one")])["sender_id"] == unique
+    assert client.tracker(unique)["sender_id"] == unique
+
+
+def test_does_not_decode_paths(rasa: Rasa) -> None:
+    unique = uuid4().hex
+    answer = Http().call("GET", f"{rasa.url}/conversations/a%20{unique}/tracker", params={"token": TOKEN})
+    assert f'"sender_id":"a%20{unique}"' in answer.body.decode().replace(" ", "")
+
+
+def test_is_read_as_a_tracker_store(rasa: Rasa, client: RasaClient, sender: str) -> None:
+    reader = RasaApiReader(rasa.url, TOKEN)
+    assert reader.events(sender, deadline=Deadline(10)) == []
+
+    client.append_events(sender, recorded())
+    assert reader.events(sender, deadline=Deadline(10)) == client.tracker(sender)["events"]
+    reader.close()

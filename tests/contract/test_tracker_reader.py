@@ -1,0 +1,244 @@
+"""What every reader of a tracker store must do: one suite for all of them.
+
+The stores of the unit runs are written by the test in Rasa's format; those of the live runs (`live`) by the real rasa
+3.6.21, on SQLite and on real databases (see tests/databases.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from rasa_tiledesk.deadline import Deadline
+from rasa_tiledesk.errors import TrackerStoreError
+from rasa_tiledesk.testing.conversations import load
+from rasa_tiledesk.testing.fake_rasa import FakeRasa
+from rasa_tiledesk.trackers import TrackerReader, open_reader
+from tests.databases import MYSQL, POSTGRESQL, own_database
+
+SCHEMA = """
+CREATE TABLE events (
+    id INTEGER NOT NULL, sender_id VARCHAR(255) NOT NULL, type_name VARCHAR(255) NOT NULL, timestamp FLOAT,
+    intent_name VARCHAR(255), action_name VARCHAR(255), data TEXT, PRIMARY KEY (id)
+);
+CREATE INDEX ix_events_sender_id ON events (sender_id);
+"""
+
+
+class Store(Protocol):
+    """A tracker store that somebody writes and our reader reads."""
+
+    def open(self) -> TrackerReader: ...
+
+    def write(self, conversations: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """Add to the conversations; gives what the store then holds of each."""
+
+
+class SqliteStore:
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "rasa.db"
+        with contextlib.closing(sqlite3.connect(self._file)) as database:
+            database.executescript(SCHEMA)
+
+    def open(self) -> TrackerReader:
+        return open_reader({"type": "SQL", "db": str(self._file)}, rasa_url=None, rasa_token=None)
+
+    def write(self, conversations: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        insert = "INSERT INTO events (sender_id, type_name, timestamp, data) VALUES (?, ?, ?, ?)"
+        with contextlib.closing(sqlite3.connect(self._file)) as database, database:
+            for sender_id, events in conversations.items():
+                rows = [(sender_id, event["event"], event["timestamp"], json.dumps(event)) for event in events]
+                database.executemany(insert, rows)
+        return {sender_id: list(events) for sender_id, events in conversations.items()}
+
+
+class FakeRasaStore:
+    def __init__(self, rasa: FakeRasa) -> None:
+        self._rasa = rasa
+
+    def open(self) -> TrackerReader:
+        return open_reader(None, rasa_url=self._rasa.url, rasa_token="t&k n")
+
+    def write(self, conversations: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        for sender_id, events in conversations.items():
+            self._rasa.add(sender_id, events)
+        return {sender_id: self._rasa.events(sender_id) for sender_id in conversations}
+
+
+class RealStore:
+    """Written by the real Rasa's own SQLTrackerStore."""
+
+    def __init__(self, section: Mapping[str, Any], *, env: Mapping[str, str] | None = None) -> None:
+        self._section = dict(section)
+        self._env = {**os.environ, **(env or {}), "SQLALCHEMY_SILENCE_UBER_WARNING": "1"}
+
+    def open(self) -> TrackerReader:
+        return open_reader(self._section, rasa_url=None, rasa_token=None)
+
+    def write(self, conversations: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        script = Path(__file__).with_name("written_by_rasa.py")
+        job = json.dumps({"tracker_store": self._section, "conversations": conversations})
+        run = subprocess.run(
+            [rasa_python(), str(script)],
+            input=job.encode(),
+            env=self._env,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr.decode()[-3000:]
+        held: dict[str, list[dict[str, Any]]] = json.loads(run.stdout)
+        return held
+
+
+def rasa_python() -> str:
+    """The Python that has rasa 3.6.21: the stack's, or another's that RASA_PYTHON names."""
+    if "RASA_PYTHON" in os.environ:
+        return os.environ["RASA_PYTHON"]
+    from stack.rasa import ENVIRONMENT
+
+    ENVIRONMENT.install()
+    return str(ENVIRONMENT.python)
+
+
+def section_of(url: sa.engine.URL, dialect: str) -> dict[str, Any]:
+    keys = {"url": url.host, "port": url.port, "username": url.username, "password": url.password, "db": url.database}
+    return {"type": "SQL", "dialect": dialect, **keys}
+
+
+LIVE = ["rasa-sqlite", "rasa-postgresql", "rasa-postgresql-schema", "rasa-postgresql-dsn", "rasa-mysql"]
+
+
+@pytest.fixture(params=["sqlite", "rasa_api", *(pytest.param(name, marks=pytest.mark.live) for name in LIVE)])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    kind = request.param
+    with contextlib.ExitStack() as stack:
+        if kind == "sqlite":
+            yield SqliteStore(tmp_path)
+        elif kind == "rasa_api":
+            yield FakeRasaStore(stack.enter_context(FakeRasa(token="t&k n")))
+        elif kind == "rasa-sqlite":
+            yield RealStore({"type": "SQL", "dialect": "sqlite", "db": str(tmp_path / "rasa.db")})
+        elif kind == "rasa-postgresql":
+            yield RealStore(section_of(stack.enter_context(own_database(POSTGRESQL)), "postgresql"))
+        elif kind == "rasa-postgresql-schema":
+            url = stack.enter_context(own_database(POSTGRESQL))
+            engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+            with engine.connect() as database:
+                database.execute(sa.text("CREATE SCHEMA rasa"))
+            engine.dispose()
+            monkeypatch.setenv("POSTGRESQL_SCHEMA", "rasa")
+            yield RealStore(section_of(url, "postgresql"), env={"POSTGRESQL_SCHEMA": "rasa"})
+        elif kind == "rasa-postgresql-dsn":
+            url = stack.enter_context(own_database(POSTGRESQL)).set(drivername="postgresql")
+            yield RealStore({"type": "SQL", "url": url.render_as_string(hide_password=False)})
+        else:
+            yield RealStore(section_of(stack.enter_context(own_database(MYSQL)), "mysql+pymysql"))
+
+
+@pytest.fixture
+def reader(store: Store) -> Iterator[TrackerReader]:
+    opened = store.open()
+    yield opened
+    opened.close()
+
+
+def read(reader: TrackerReader, sender_id: str) -> list[dict[str, Any]]:
+    return reader.events(sender_id, deadline=Deadline(10))
+
+
+def user(text: str, timestamp: float) -> dict[str, Any]:
+    """A user event with every key that Rasa writes."""
+    told = {"text": text, "message_id": uuid4().hex, "metadata": {}}
+    parsed = {"intent": {"name": "inform", "confidence": 1.0}, "entities": [], **told}
+    event = {"event": "user", "timestamp": timestamp, "metadata": {"model_id": "m"}, "parse_data": parsed}
+    return {**event, "text": text, "input_channel": "rest", "message_id": told["message_id"]}
+
+
+def test_gives_every_event_of_all_sessions_in_order(store: Store, reader: TrackerReader) -> None:
+    held = store.write({"ann": load("shop")})
+
+    assert read(reader, "ann") == held["ann"] == load("shop")
+
+
+def test_gives_nothing_of_an_unknown_sender(store: Store, reader: TrackerReader) -> None:
+    store.write({"ann": load("shop")})
+
+    assert read(reader, "bob") == []
+
+
+def test_keeps_senders_apart(store: Store, reader: TrackerReader) -> None:
+    hers, his = user("hers", 1.5), user("his", 2.5)
+    store.write({"ann": [hers], "ann2": [his], "an_": [his], "%": [his]} if reads_any_id(store) else {"ann": [hers]})
+
+    assert [event["text"] for event in read(reader, "ann") if event["event"] == "user"] == ["hers"]
+
+
+@pytest.mark.parametrize("sender_id", ["whatsapp:+49(30)1", "U01/C02_1712.5", "ann@mail.example"])
+def test_takes_the_sender_ids_of_rasas_channels(store: Store, reader: TrackerReader, sender_id: str) -> None:
+    held = store.write({sender_id: [user("hello", 1.5)]})
+
+    assert read(reader, sender_id) == held[sender_id]
+
+
+def test_takes_any_sender_id(store: Store, reader: TrackerReader) -> None:
+    odd = "Zoë O'Brien \"; DROP TABLE events;-- ?#%"
+    if not reads_any_id(store):
+        with pytest.raises(TrackerStoreError, match="cannot name this sender id"):
+            read(reader, odd)
+        return
+    held = store.write({odd: [user("hello", 1.5)]})
+
+    assert read(reader, odd) == held[odd]
+
+
+def test_keeps_texts_and_times_exactly(store: Store, reader: TrackerReader) -> None:
+    texts = ["", "👩🏽‍💻 \u202eright\u202c\tto\nleft \\u0000", "x" * 20_000, '{"a": "b"}', "\\close ${USER} %s :name"]
+    times = [1795371246.7552056, 1795371246.7552058, 1795371246.7552059, 1795371246.76, 1795371247.0]
+    said = [user(text, timestamp) for text, timestamp in zip(texts, times)]
+    store.write({"ann": said})
+
+    events = [event for event in read(reader, "ann") if event["event"] == "user"]
+    assert [event["text"] for event in events] == texts
+    assert [event["timestamp"] for event in events] == times
+
+
+def test_sees_what_was_said_since_it_read_last(store: Store, reader: TrackerReader) -> None:
+    store.write({"ann": [user("one", 1.5)]})
+    first = read(reader, "ann")
+    store.write({"ann": [user("two", 2.5)]})
+
+    second = read(reader, "ann")
+    assert second[: len(first)] == first
+    assert [event["text"] for event in second if event["event"] == "user"] == ["one", "two"]
+
+
+def test_is_shared_between_threads(store: Store, reader: TrackerReader) -> None:
+    held = store.write({name: [user(name, 1.5)] for name in ("ann", "bob", "eve")})
+
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(lambda name: (name, read(reader, name)), ["ann", "bob", "eve"] * 8))
+    assert all(events == held[name] for name, events in found)
+
+
+def test_refuses_to_begin_when_no_time_is_left(store: Store, reader: TrackerReader) -> None:
+    store.write({"ann": [user("one", 1.5)]})
+
+    with pytest.raises(TrackerStoreError, match="no time left"):
+        reader.events("ann", deadline=Deadline(0))
+
+
+def reads_any_id(store: Store) -> bool:
+    """Rasa's HTTP API does not decode paths, so some ids cannot be named over it."""
+    return not isinstance(store, FakeRasaStore)

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rasa_tiledesk.deadline import Deadline
+from rasa_tiledesk.errors import RasaApiError
+from rasa_tiledesk.http import Http
+from rasa_tiledesk.rasa.client import RasaClient
+from rasa_tiledesk.testing.fake_rasa import FakeRasa
+
+TOKEN = "s3cret&token"
+
+
+@pytest.fixture
+def rasa() -> Iterator[FakeRasa]:
+    with FakeRasa(token=TOKEN) as server:
+        yield server
+
+
+@pytest.fixture
+def client(rasa: FakeRasa) -> Iterator[RasaClient]:
+    opened = RasaClient(rasa.url + "/", token=TOKEN)
+    yield opened
+    opened.close()
+
+
+def failure(client: RasaClient, deadline: Deadline | None = None) -> RasaApiError:
+    with pytest.raises(RasaApiError) as caught:
+        client.append_events("ann", [{"event": "bot", "text": "private words"}], deadline=deadline)
+    assert "private" not in str(caught.value)
+    assert TOKEN not in str(caught.value)
+    assert "ann" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    return caught.value
+
+
+def test_nobody_there_is_safe_to_repeat() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        error = failure(RasaClient(f"http://127.0.0.1:{closed.getsockname()[1]}", token=TOKEN))
+
+    assert (error.status, error.sent) == (None, False)
+    assert "Connection refused" in str(error)
+    assert "relay.rasa_url" in str(error)
+
+
+def test_no_time_left_is_safe_to_repeat(client: RasaClient, rasa: FakeRasa) -> None:
+    error = failure(client, Deadline(0))
+
+    assert (error.status, error.sent) == (None, False)
+    assert rasa.requests == []
+
+
+def test_no_answer_may_have_taken_effect(client: RasaClient, rasa: FakeRasa) -> None:
+    rasa.fail_next("hang")
+    begin = time.monotonic()
+    error = failure(client, Deadline(0.3))
+
+    assert time.monotonic() - begin < 2
+    assert (error.status, error.sent) == (None, True)
+    assert "no answer within" in str(error)
+
+
+@pytest.mark.parametrize(("fault", "kept"), [("reset", 0), ("lost", 1)])
+def test_a_broken_connection_may_have_taken_effect(client: RasaClient, rasa: FakeRasa, fault: str, kept: int) -> None:
+    rasa.fail_next(fault)
+    error = failure(client)
+
+    assert (error.status, error.sent) == (None, True)
+    assert [event["event"] for event in rasa.events("ann")].count("bot") == kept
+
+
+@pytest.mark.parametrize("status", [409, 500, 502, 503])
+def test_a_failure_is_told_in_rasas_words(client: RasaClient, rasa: FakeRasa, status: int) -> None:
+    rasa.fail_next(status)
+    error = failure(client)
+
+    assert error.status == status
+    assert f"answered {status}: ConversationError: An unexpected error occurred. Error: as told" in str(error)
+    client.tracker("ann")  # the next call is fine
+
+
+def test_a_server_without_api_is_told(rasa: FakeRasa) -> None:
+    with FakeRasa(api=False) as closed:
+        client = RasaClient(closed.url)
+        for call in (client.check, lambda: client.tracker("ann")):
+            with pytest.raises(RasaApiError, match="--enable-api") as refused:
+                call()
+            assert refused.value.status == 404
+
+
+def test_another_server_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        page = b"<h1>It works!</h1>"
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\nConnection: close\r\n\r\n"
+                connection.sendall(head.encode() + page)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(RasaApiError, match=r"answered 200 \(check relay\.rasa_url: is that Rasa\?\)"):
+            RasaClient(f"http://127.0.0.1:{listener.getsockname()[1]}").check()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "sender_id", ["", "a b", "Zoë", "a%20b", "a?b", "a#b", "..", "a/../b", "./a", "a/.", "a\nb", "[a]"]
+)
+def test_a_sender_id_that_rasa_cannot_be_told_is_not_sent(client: RasaClient, rasa: FakeRasa, sender_id: str) -> None:
+    """It would be another conversation: the wrong user would read the agent's answer."""
+    with pytest.raises(RasaApiError, match="cannot name this sender id") as refused:
+        client.append_events(sender_id, [{"event": "pause"}])
+
+    assert refused.value.sent is False
+    assert rasa.requests == []
+
+
+def test_the_token_is_in_no_log_and_no_repr(
+    client: RasaClient, rasa: FakeRasa, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        client.tracker("ann")
+
+    assert "/conversations/ann/tracker" in caplog.text  # urllib3 does write the URL at DEBUG
+    assert "s3cret" not in caplog.text
+    assert TOKEN not in repr(client)
+
+
+def test_reading_waits_for_no_lock_and_adding_does(client: RasaClient, rasa: FakeRasa) -> None:
+    rasa.says("ann", "a human, please")
+    with ThreadPoolExecutor(1) as threads:
+        with rasa.busy("ann"):
+            adding = threads.submit(client.append_events, "ann", [{"event": "agent", "text": "hello"}])
+            assert [event["event"] for event in client.tracker("ann")["events"]][-1] == "user"
+            assert not adding.done()
+        assert adding.result(timeout=5)["events"][-1]["text"] == "hello"
+
+
+def test_one_client_serves_many_threads(rasa: FakeRasa) -> None:
+    client = RasaClient(rasa.url, token=TOKEN, http=Http(pool=2))
+    rasa.says("ann", "hi")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: client.append_events("ann", [{"event": "bot", "text": str(n)}]), range(40)))
+
+    said = [event["text"] for event in rasa.events("ann") if event["event"] == "bot"]
+    assert sorted(said, key=int) == [str(n) for n in range(40)]
