@@ -1,0 +1,181 @@
+"""The Rasa actions. A bot's actions.py needs one line: ``from rasa_tiledesk.actions import *``.
+
+Thin: they read the tracker, let a thread do what blocks, and turn the outcome into events and responses. Whatever goes
+wrong the user hears it: an action that raises shows the user nothing (rasa 3.6.21, core/processor.py:996).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.events import ActionExecuted, ActiveLoop, ConversationPaused, SessionStarted, SlotSet
+from rasa_sdk.executor import CollectingDispatcher
+
+from rasa_tiledesk import responses, server
+from rasa_tiledesk.deadline import Deadline
+from rasa_tiledesk.errors import RasaTiledeskError
+from rasa_tiledesk.handoff.ask import Answer, Outcome
+from rasa_tiledesk.handoff.conversation import Ask, latest_words, said_later
+from rasa_tiledesk.handoff.user_side import SLOT
+from rasa_tiledesk.runtime import runtime
+from rasa_tiledesk.transcript import Turn
+
+__all__ = ["ActionSessionStart", "ActionTiledeskHandoff", "ActionTiledeskRelay"]
+
+logger = logging.getLogger(__name__)
+
+Event = dict[str, Any]
+
+# Rasa's conversation lock lasts 60 s, Slack asks again after 3 s, people leave after 10: what is not done then failed.
+BUDGET_SECONDS = 8.0
+GRACE_SECONDS = 1.0
+
+_RESPONSES = {
+    Outcome.CONNECTED: responses.CONNECTING,
+    Outcome.ALREADY: responses.CONNECTING,
+    Outcome.NO_AGENTS: responses.NO_AGENTS,
+    Outcome.CLOSED_HOURS: responses.CLOSED_HOURS,
+    Outcome.FAILED: responses.FAILED,
+}
+
+# In this module, since rasa-sdk 3.20 and later import it again in each worker process, and register only there.
+server.register()
+
+_threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="tiledesk-action")
+
+
+class ActionTiledeskHandoff(Action):
+    """Hands the conversation over to a human in Tiledesk."""
+
+    def name(self) -> str:
+        """The name bots use in rules and stories."""
+        return "action_tiledesk_handoff"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> list[Event]:
+        """Hand over; answers within 10 seconds, and never raises."""
+        ask = Ask(
+            sender_id=tracker.sender_id,
+            events=tracker.events,
+            slots=tracker.slots,
+            channel=tracker.get_latest_input_channel(),
+            texts=responses.texts_of(domain),
+        )
+        deadline = Deadline(BUDGET_SECONDS)
+        work = asyncio.get_running_loop().run_in_executor(_threads, _ask, ask, deadline)
+        try:
+            answer = await asyncio.wait_for(asyncio.shield(work), BUDGET_SECONDS + GRACE_SECONDS)
+        except asyncio.TimeoutError:
+            logger.error("no handoff: no answer within %.0f s", BUDGET_SECONDS + GRACE_SECONDS)
+            work.add_done_callback(lambda late: _threads.submit(_take_back, late.result()))
+            answer = Answer(Outcome.FAILED)
+        _utter(dispatcher, domain, _RESPONSES[answer.outcome])
+        if answer.outcome not in (Outcome.CONNECTED, Outcome.ALREADY) or answer.handoff is None:
+            return []
+        return [
+            *_leave_form(tracker),
+            SlotSet(SLOT, answer.handoff.id),
+            ConversationPaused(),
+            ActionExecuted("action_listen"),
+        ]
+
+
+class ActionTiledeskRelay(Action):
+    """Carries what the user says to the agent, while a handoff is open.
+
+    Rasa runs it on every user message, paused or not, because the slot's custom mapping names it (rasa 3.6.21,
+    core/actions/action.py, ActionExtractSlots). A conversation that was never handed over costs nothing: no query, no
+    call.
+    """
+
+    def name(self) -> str:
+        """The name in the slot's mapping."""
+        return "action_tiledesk_relay"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> list[Event]:
+        """Queue the message; clears the slot when the handoff is over."""
+        if tracker.slots.get(SLOT) is None:
+            return []
+        said = latest_words(tracker.events)
+        still_open = await asyncio.get_running_loop().run_in_executor(_threads, _carry, tracker.sender_id, said)
+        return [] if still_open else [SlotSet(SLOT, None)]
+
+
+class ActionSessionStart(Action):
+    """Starts a session as Rasa's own does, but keeps the bot quiet while a human has the conversation.
+
+    A new session ends the pause (rasa 3.6.21, shared/core/trackers.py:784), and the bot would talk over the agent.
+    A bot's own `action_session_start`, defined after ours is imported, takes its place.
+    """
+
+    def name(self) -> str:
+        """The name Rasa calls when a session begins."""
+        return "action_session_start"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> list[Event]:
+        """Begin the session, with the slots of the last one where the domain says so."""
+        events: list[Event] = [SessionStarted()]
+        session = domain.get("session_config") or {}
+        if session.get("carry_over_slots_to_new_session", True):
+            slots = {name: value for name, value in tracker.slots.items() if value is not None}
+            slots.pop("session_started_metadata", None)
+            events += [SlotSet(name, value) for name, value in slots.items()]
+        if tracker.slots.get(SLOT) is not None:
+            loop = asyncio.get_running_loop()
+            if await loop.run_in_executor(_threads, _carry, tracker.sender_id, None):
+                events += [SlotSet(SLOT, tracker.slots.get(SLOT)), ConversationPaused()]
+        return [*events, ActionExecuted("action_listen")]
+
+
+def _carry(sender_id: str, said: Turn | None) -> bool:
+    """Whether the sender has an open handoff; what was said, if anything, is queued for it."""
+    try:
+        parts = runtime()
+        handoff = parts.ledger.open_handoff(sender_id)
+        if handoff is not None and said is not None:
+            parts.ledger.enqueue(handoff.id, said_later([said], handoff))
+            parts.worker.wake()
+        return handoff is not None
+    except RasaTiledeskError as error:
+        logger.error("the ledger could not be asked; the bot stays quiet: %s", error)
+    except Exception as error:  # a bot that talks over an agent is worse than one that is quiet
+        logger.exception("the ledger could not be asked; the bot stays quiet: unexpected %s", type(error).__name__)
+    return True
+
+
+def _ask(ask: Ask, deadline: Deadline) -> Answer:
+    try:
+        return runtime().asking.ask(ask, deadline)
+    except RasaTiledeskError as error:
+        logger.error("no handoff: %s", error)
+    except Exception as error:  # whatever it is, the user must hear something
+        logger.exception("no handoff: unexpected %s", type(error).__name__)
+    return Answer(Outcome.FAILED)
+
+
+def _take_back(late: Answer) -> None:
+    """The user was told that nobody comes; a handoff that succeeded too late must not pause nobody's bot."""
+    if late.outcome is Outcome.CONNECTED and late.handoff is not None:
+        try:
+            runtime().asking.take_back(late.handoff)
+        except RasaTiledeskError as error:
+            logger.error("handoff %s could not be taken back: %s", late.handoff.id, error)
+
+
+def _utter(dispatcher: CollectingDispatcher, domain: Mapping[str, Any], response: str) -> None:
+    """By name where the bot has the response, so that Rasa renders it for the channel; else in our words."""
+    if response in (domain.get("responses") or {}):
+        dispatcher.utter_message(response=response)
+    else:
+        dispatcher.utter_message(text=responses.texts_of({})[response])
+
+
+def _leave_form(tracker: Tracker) -> list[Event]:
+    # An active form would take what is meant for the agent as its slots' values.
+    if not (tracker.active_loop or {}).get("name"):
+        return []
+    return [ActiveLoop(None), SlotSet("requested_slot", None)]

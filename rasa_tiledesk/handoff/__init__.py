@@ -1,0 +1,1 @@
+"""The only place that knows both sides: asks, the ledger, the carrying of messages."""

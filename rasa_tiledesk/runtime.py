@@ -1,0 +1,104 @@
+"""Puts the parts together, once a process: settings → Tiledesk, ledger, reader, Rasa → asking and worker.
+
+Lazy, and kept in this module rather than on an action: rasa-sdk 3.20 and later pickle the actions into a child process.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rasa_tiledesk.endpoints import find_endpoints
+from rasa_tiledesk.errors import ConfigurationError, TrackerStoreError
+from rasa_tiledesk.handoff.ask import Asking
+from rasa_tiledesk.handoff.carry import Carrier
+from rasa_tiledesk.handoff.ledger import Ledger
+from rasa_tiledesk.handoff.pace import Pace
+from rasa_tiledesk.handoff.user_side import UserSide
+from rasa_tiledesk.handoff.worker import Worker
+from rasa_tiledesk.rasa import RasaClient
+from rasa_tiledesk.settings import Endpoints, Settings, load_endpoints
+from rasa_tiledesk.tiledesk import AgentLogin, BasicLogin, BotCredential, Credential, TiledeskClient
+from rasa_tiledesk.trackers import open_reader
+
+__all__ = ["Runtime", "assemble", "desk_of", "rasa_of", "runtime"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The parts of one process."""
+
+    endpoints: Endpoints
+    desk: TiledeskClient
+    ledger: Ledger
+    rasa: RasaClient
+    asking: Asking
+    worker: Worker
+
+
+_lock = threading.Lock()
+_made: Runtime | None = None
+
+
+def runtime(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> Runtime:
+    """The process's runtime, made at the first call from the endpoints.yml of its arguments and environment.
+
+    Raises:
+        ConfigurationError: endpoints.yml is wrong.
+        LedgerError: the ledger cannot be reached.
+    """
+    global _made
+    with _lock:
+        if _made is None:
+            path = find_endpoints(sys.argv if arguments is None else arguments, environment or os.environ)
+            _made = assemble(load_endpoints(path))
+        return _made
+
+
+def assemble(endpoints: Endpoints) -> Runtime:
+    """Make the parts; connects to the ledger and to nothing else.
+
+    Raises:
+        ConfigurationError: the tracker store cannot be read as it is configured.
+        LedgerError: the ledger cannot be reached.
+    """
+    settings = endpoints.tiledesk
+    token = settings.relay.rasa_token
+    try:
+        reader = open_reader(
+            endpoints.tracker_store,
+            rasa_url=settings.relay.rasa_url,
+            rasa_token=token.get_secret_value() if token else None,
+        )
+    except TrackerStoreError as error:
+        raise ConfigurationError(str(endpoints.source), [str(error)]) from None
+    name = f"{socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    desk, rasa = desk_of(settings), rasa_of(settings)
+    ledger = Ledger(settings.ledger.get_secret_value())
+    carrier = Carrier(settings, desk, ledger, reader, Pace())
+    worker = Worker(carrier, ledger, UserSide(rasa), name=name, give_up_after=settings.availability.wait_limit)
+    asking = Asking(settings, desk, ledger, reader, name, worker.hand_on)
+    return Runtime(endpoints, desk, ledger, rasa, asking, worker)
+
+
+def desk_of(settings: Settings) -> TiledeskClient:
+    """The client of the project that the settings name."""
+    return TiledeskClient(settings.url, settings.project_id, credential=_credential(settings))
+
+
+def rasa_of(settings: Settings) -> RasaClient:
+    """The client of the Rasa server that the settings name."""
+    token = settings.relay.rasa_token
+    return RasaClient(settings.relay.rasa_url, token=token.get_secret_value() if token else None)
+
+
+def _credential(settings: Settings) -> Credential:
+    if settings.bot_id and settings.bot_secret:
+        return BotCredential(settings.bot_id, settings.bot_secret.get_secret_value())
+    login = AgentLogin if settings.auth == "token" else BasicLogin
+    return login(settings.email or "", settings.password.get_secret_value() if settings.password else "")
