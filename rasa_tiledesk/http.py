@@ -147,6 +147,10 @@ def _read(response: requests.Response, budget: Deadline) -> bytes:
             raise NoAnswer(f"the answer is larger than {MAX_BODY} bytes", timed_out=False)
         if budget.expired():
             raise NoAnswer("the answer came too slowly", timed_out=True)
+    promised = response.headers.get("Content-Length", "")
+    # urllib3 before 2.0 does not notice; an encoded body's length is not what arrives here.
+    if promised.isdigit() and size < int(promised) and "Content-Encoding" not in response.headers:
+        raise NoAnswer("the answer broke off", timed_out=False)
     return b"".join(chunks)
 
 
