@@ -8,8 +8,9 @@ arrived is looked for in Tiledesk (by `attributes.rasa.key`) before it is sent a
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rasa_tiledesk.deadline import Deadline
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS = 60.0
 STORE_SECONDS = 30.0
 SETTLE_SECONDS = 30.0
-PATIENCE = 4  # so many server errors in a row on one message, while others pass, mean that the message is the cause
+PATIENCE = 5  # so many 500s to one message mean that the message is the cause
 
 _UNSENDABLE = "[One message could not be carried over: Tiledesk refused it.]"
 
@@ -55,6 +56,7 @@ class Carrier:
         ledger: where the work is, and what is done of it.
         reader: reads the tracker store, when the history is no longer in memory.
         pace: how fast one sender may speak.
+        refused: how often each message under way was answered 500, by handoff and key.
     """
 
     settings: Settings
@@ -62,6 +64,7 @@ class Carrier:
     ledger: Ledger
     reader: TrackerReader
     pace: Pace
+    refused: Counter[str] = field(default_factory=Counter)
 
     def run(self, handoff: Handoff, lease: str, events: Sequence[Mapping[str, Any]] | None = None) -> float | None:
         """Do what can be done now.
@@ -159,11 +162,23 @@ class Carrier:
         except (TiledeskUnauthorized, TiledeskForbidden, TiledeskNotFound, TiledeskRateLimited):
             raise
         except (TiledeskRefused, TiledeskServerError, ValueError) as error:
-            if isinstance(error, TiledeskServerError) and handoff.attempts < PATIENCE:
+            if isinstance(error, TiledeskServerError) and not self._is_hopeless(handoff, message, error):
                 raise
             # One message that Tiledesk will never take must not keep the others, and the user, waiting for ever.
             logger.error("handoff %s: message %d left out: %s", handoff.id, message.position, error)
             self.desk.send_message(handoff.request_id, {**_plain(body), "text": _UNSENDABLE})
+        self.refused.pop(f"{handoff.id} {message.key}", None)
+
+    def _is_hopeless(self, handoff: Handoff, message: Carried, error: TiledeskServerError) -> bool:
+        """Whether the message itself is the cause: Tiledesk says 500 to what it refuses, and to its own troubles.
+
+        Only when it was answered 500 time and again, has not arrived after all, and Tiledesk answers other calls.
+        """
+        if error.status != 500:  # a proxy's words say nothing about the message
+            return False
+        key = f"{handoff.id} {message.key}"
+        self.refused[key] += 1
+        return self.refused[key] >= PATIENCE and message.key not in self._keys_in_tiledesk(handoff)
 
     def _assign(self, handoff: Handoff) -> None:
         if handoff.context["import"] == "staged":
