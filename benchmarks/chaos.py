@@ -18,7 +18,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.world import Gate, conversation, fakes, parts_of
+from benchmarks.world import conversation, fakes, parts_of
 from rasa_tiledesk import http
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.handoff.ask import Outcome
@@ -53,12 +53,11 @@ def main() -> int:
         return fault
 
     with tempfile.TemporaryDirectory() as folder, fakes() as (desk, rasa):
-        gate = Gate(desk.url)
-        parts = parts_of(desk, rasa, Path(folder), url=gate.url)
+        parts = parts_of(desk, rasa, Path(folder))
         desk.faults = decide
         parts.worker.start()
         begin = time.monotonic()
-        outage = threading.Thread(target=_outage, args=(gate, plan.outage))
+        outage = threading.Thread(target=_outage, args=(desk, plan.outage))
         outage.start()
         names = [f"sender-{number}" for number in range(plan.handoffs)]
         for name in names:
@@ -78,7 +77,12 @@ def main() -> int:
         print(f"  {count:6d}  {' '.join(name.split())} the call took effect")
     print(f"asks that failed and were told so to the user, who asked again: {refused}")
     print("  ".join(f"{name}: {count}" for name, count in figures.items()))
-    return 0 if finished and not any(figures[name] for name in ("lost", "doubled", "out of order", "unassigned", "left over")) else 1
+    return (
+        0
+        if finished
+        and not any(figures[name] for name in ("lost", "doubled", "out of order", "unassigned", "left over"))
+        else 1
+    )
 
 
 def _fault(rng: random.Random) -> Fault:
@@ -96,11 +100,10 @@ def _fault(rng: random.Random) -> Fault:
     )
 
 
-def _outage(gate: Gate, seconds: float) -> None:
+def _outage(desk: FakeTiledesk, seconds: float) -> None:
     time.sleep(10)
-    gate.shut()
-    time.sleep(seconds)
-    gate.open()
+    with desk.away():
+        time.sleep(seconds)
 
 
 def _ask(parts: Runtime, name: str, turns: int) -> int:

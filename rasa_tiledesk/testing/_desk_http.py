@@ -80,11 +80,25 @@ class DeskServer:
         self.counts: Counter[str] = Counter()
         self._routes = routes
         self._bell, self._ear = socket.socketpair()
-        self._server = _Listener(("127.0.0.1", 0), type("_BoundHandler", (_Handler,), {"desk": self}))
+        self.connections: set[socket.socket] = set()
+        self.port = 0
+        self.listen()
+
+    def listen(self) -> None:
+        """Accept connections, on the same port as before."""
+        self._server = _Listener(("127.0.0.1", self.port), type("_BoundHandler", (_Handler,), {"desk": self}))
         self.port = int(self._server.server_address[1])
         threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="fake-tiledesk", daemon=True
         ).start()
+
+    def refuse(self) -> None:
+        """Refuse connections, and break those there are."""
+        self._server.shutdown()
+        self._server.server_close()
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Stop serving; calls that hang are let go at once."""
@@ -120,6 +134,7 @@ class DeskServer:
 
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
+    block_on_close = False  # a call that hangs is let go by the bell, not waited for
     request_queue_size = 256
 
 
@@ -127,6 +142,10 @@ class _Handler(BaseHTTPRequestHandler):
     desk: DeskServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.desk.connections.add(self.connection)
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -171,5 +190,6 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def finish(self) -> None:
+        self.desk.connections.discard(self.connection)
         with contextlib.suppress(OSError, ValueError):
             super().finish()

@@ -11,10 +11,11 @@ in five shapes. The project's contract tests run the same suite against both.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Callable
@@ -201,6 +202,15 @@ class FakeTiledesk:
         """
         with self._server.lock:
             self._server.planned.setdefault(route, deque()).extend(faults)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Refuse connections inside the block, as a server that is not running does."""
+        self._server.refuse()
+        try:
+            yield
+        finally:
+            self._server.listen()
 
     def count(self, route: str) -> int:
         """How many calls of the route have come, such as ``POST /auth/signin``, whatever became of them."""

@@ -1,7 +1,8 @@
 """What every reader of a tracker store must do: one suite for all of them.
 
 The stores of the unit runs are written by the test in Rasa's format; those of the live runs (`live`) by the real rasa
-3.6.21, on SQLite and on real databases (see tests/databases.py).
+3.6.21, on SQLite, on real databases (tests/databases.py) and on real Redis, a stand-in for MongoDB and moto's DynamoDB
+(tests/stores.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Callable, Protocol
 from uuid import uuid4
 
 import pytest
@@ -25,6 +26,7 @@ from rasa_tiledesk.errors import TrackerStoreError
 from rasa_tiledesk.testing.conversations import load
 from rasa_tiledesk.testing.fake_rasa import FakeRasa
 from rasa_tiledesk.trackers import TrackerReader, open_reader
+from tests import stores
 from tests.databases import MYSQL, POSTGRESQL, own_database
 
 SCHEMA = """
@@ -77,11 +79,11 @@ class FakeRasaStore:
 
 
 class RealStore:
-    """Written by the real Rasa's own SQLTrackerStore."""
+    """Written by the real Rasa's own tracker store."""
 
     def __init__(self, section: Mapping[str, Any], *, env: Mapping[str, str] | None = None) -> None:
         self._section = dict(section)
-        self._env = {**os.environ, **(env or {}), "SQLALCHEMY_SILENCE_UBER_WARNING": "1"}
+        self._env = {**(env or {}), "SQLALCHEMY_SILENCE_UBER_WARNING": "1"}
 
     def open(self) -> TrackerReader:
         return open_reader(self._section, rasa_url=None, rasa_token=None)
@@ -92,7 +94,7 @@ class RealStore:
         run = subprocess.run(
             [rasa_python(), str(script)],
             input=job.encode(),
-            env=self._env,
+            env={**os.environ, **self._env},
             capture_output=True,
             timeout=120,
             check=False,
@@ -117,34 +119,106 @@ def section_of(url: sa.engine.URL, dialect: str) -> dict[str, Any]:
     return {"type": "SQL", "dialect": dialect, **keys}
 
 
-LIVE = ["rasa-sqlite", "rasa-postgresql", "rasa-postgresql-schema", "rasa-postgresql-dsn", "rasa-mysql"]
+@contextlib.contextmanager
+def fake_rasa(_folder: Path, _patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with FakeRasa(token="t&k n") as rasa:
+        yield FakeRasaStore(rasa)
 
 
-@pytest.fixture(params=["sqlite", "rasa_api", *(pytest.param(name, marks=pytest.mark.live) for name in LIVE)])
+@contextlib.contextmanager
+def postgresql(_folder: Path, _patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with own_database(POSTGRESQL) as url:
+        yield RealStore(section_of(url, "postgresql"))
+
+
+@contextlib.contextmanager
+def postgresql_schema(_folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with own_database(POSTGRESQL) as url:
+        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as database:
+            database.execute(sa.text("CREATE SCHEMA rasa"))
+        engine.dispose()
+        patch.setenv("POSTGRESQL_SCHEMA", "rasa")
+        yield RealStore(section_of(url, "postgresql"), env={"POSTGRESQL_SCHEMA": "rasa"})
+
+
+@contextlib.contextmanager
+def postgresql_dsn(_folder: Path, _patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with own_database(POSTGRESQL) as url:
+        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        yield RealStore({"type": "SQL", "url": dsn})
+
+
+@contextlib.contextmanager
+def mysql(_folder: Path, _patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with own_database(MYSQL) as url:
+        yield RealStore(section_of(url, "mysql+pymysql"))
+
+
+@contextlib.contextmanager
+def redis(_folder: Path, _patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with stores.redis_keys() as section:
+        yield RealStore(section)
+
+
+@contextlib.contextmanager
+def redis_tls(folder: Path, _patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with stores.redis_tls(folder) as section:
+        yield RealStore(section)
+
+
+@contextlib.contextmanager
+def redis_cluster(folder: Path, _patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with stores.redis_cluster(folder) as (port,):
+        pro = {"deployment_mode": "cluster", "endpoints": [f"127.0.0.1:{port}"]}
+        yield RealStore({"type": "redis", "url": "127.0.0.1", "port": port, **pro})
+
+
+@contextlib.contextmanager
+def redis_sentinel(folder: Path, _patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with stores.redis_sentinel(folder) as section:
+        yield RealStore(section)
+
+
+@contextlib.contextmanager
+def mongo(_folder: Path, _patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with stores.mongo() as section:
+        yield RealStore(section)
+
+
+@contextlib.contextmanager
+def dynamo(_folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with stores.dynamo() as (section, env):
+        for name, value in env.items():
+            patch.setenv(name, value)
+        yield RealStore(section)
+
+
+STORES: dict[str, Callable[[Path, pytest.MonkeyPatch], contextlib.AbstractContextManager[Store]]] = {
+    "sqlite": lambda folder, _: contextlib.nullcontext(SqliteStore(folder)),
+    "rasa_api": fake_rasa,
+    "rasa-sqlite": lambda folder, _: contextlib.nullcontext(
+        RealStore({"type": "SQL", "dialect": "sqlite", "db": str(folder / "rasa.db")})
+    ),
+    "rasa-postgresql": postgresql,
+    "rasa-postgresql-schema": postgresql_schema,
+    "rasa-postgresql-dsn": postgresql_dsn,
+    "rasa-mysql": mysql,
+    "rasa-redis": redis,
+    "rasa-redis-tls": redis_tls,
+    "rasa-redis-cluster": redis_cluster,
+    "rasa-redis-sentinel": redis_sentinel,
+    "rasa-mongo": mongo,
+    "rasa-dynamo": dynamo,
+}
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.live) if name.startswith("rasa-") else name for name in STORES]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    kind = request.param
-    with contextlib.ExitStack() as stack:
-        if kind == "sqlite":
-            yield SqliteStore(tmp_path)
-        elif kind == "rasa_api":
-            yield FakeRasaStore(stack.enter_context(FakeRasa(token="t&k n")))
-        elif kind == "rasa-sqlite":
-            yield RealStore({"type": "SQL", "dialect": "sqlite", "db": str(tmp_path / "rasa.db")})
-        elif kind == "rasa-postgresql":
-            yield RealStore(section_of(stack.enter_context(own_database(POSTGRESQL)), "postgresql"))
-        elif kind == "rasa-postgresql-schema":
-            url = stack.enter_context(own_database(POSTGRESQL))
-            engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-            with engine.connect() as database:
-                database.execute(sa.text("CREATE SCHEMA rasa"))
-            engine.dispose()
-            monkeypatch.setenv("POSTGRESQL_SCHEMA", "rasa")
-            yield RealStore(section_of(url, "postgresql"), env={"POSTGRESQL_SCHEMA": "rasa"})
-        elif kind == "rasa-postgresql-dsn":
-            url = stack.enter_context(own_database(POSTGRESQL)).set(drivername="postgresql")
-            yield RealStore({"type": "SQL", "url": url.render_as_string(hide_password=False)})
-        else:
-            yield RealStore(section_of(stack.enter_context(own_database(MYSQL)), "mysql+pymysql"))
+    with STORES[request.param](tmp_path, monkeypatch) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -201,6 +275,15 @@ def test_takes_any_sender_id(store: Store, reader: TrackerReader) -> None:
     held = store.write({odd: [user("hello", 1.5)]})
 
     assert read(reader, odd) == held[odd]
+
+
+@pytest.mark.parametrize("newest", [0, 1, 7, 1000])
+def test_gives_the_newest_only_when_asked(store: Store, reader: TrackerReader, newest: int) -> None:
+    held = store.write({"ann": load("shop")})
+
+    found = reader.events("ann", deadline=Deadline(10), newest=newest)
+    assert found == held["ann"][max(0, len(held["ann"]) - newest) :]
+    assert reader.events("bob", deadline=Deadline(10), newest=newest) == []
 
 
 def test_keeps_texts_and_times_exactly(store: Store, reader: TrackerReader) -> None:

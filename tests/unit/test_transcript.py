@@ -223,9 +223,7 @@ def test_whatever_the_events_are_messages_are_valid_ordered_and_unique(events: l
     stamps = [message.body["attributes"]["clienttimestamp"] for message in messages]
     assert stamps == sorted(set(stamps))
     assert len({message.key for message in messages}) == len(messages)
-    assert list(dict.fromkeys(message.key.partition("/")[0] for message in messages)) == [
-        turn.key for turn in turns
-    ]
+    assert list(dict.fromkeys(message.key.partition("/")[0] for message in messages)) == [turn.key for turn in turns]
     for message in messages:
         assert message.body["sender"]
         assert message.body["senderFullname"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rasa_tiledesk.handoff.ledger.records import OPEN, Carried, Handoff, State
+from rasa_tiledesk.handoff.ledger.records import OPEN, Carried, Direction, Handoff, State
 from rasa_tiledesk.handoff.ledger.store import Ledger
 
-__all__ = ["OPEN", "Carried", "Handoff", "Ledger", "State"]
+__all__ = ["OPEN", "Carried", "Direction", "Handoff", "Ledger", "State"]

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["OPEN", "TRANSITIONS", "Carried", "Handoff", "State"]
+__all__ = ["OPEN", "TRANSITIONS", "Carried", "Direction", "Handoff", "State"]
 
 
 class State(str, enum.Enum):
@@ -33,6 +33,13 @@ class State(str, enum.Enum):
     CLOSED = "closed"
     FAILING = "failing"
     FAILED = "failed"
+
+
+class Direction(str, enum.Enum):
+    """Which way a message goes."""
+
+    TO_TILEDESK = "out"
+    TO_USER = "in"
 
 
 OPEN = frozenset({State.ASKED, State.IMPORTING, State.LIVE})
@@ -57,6 +64,7 @@ class Handoff:
         context: what a later step needs and the request does not hold (names, language, department ...).
         requester_id: the end user's id in Tiledesk, None until signed in.
         created: ms since 1970.
+        listen: when to read in Tiledesk what agents have said, ms since 1970.
         attempts: how many times in a row a step failed.
         last_error: the last failure in words, without texts, secrets or ids.
     """
@@ -69,20 +77,21 @@ class Handoff:
     updated: int
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
     requester_id: str | None = field(default=None, repr=False)
+    listen: int = 0
     attempts: int = 0
     last_error: str | None = None
 
 
 @dataclass(frozen=True)
 class Carried:
-    """A message on its way to Tiledesk, or arrived.
+    """A message on its way, or arrived.
 
     Attributes:
-        position: its place in the request; messages are sent in this order.
-        key: what `attributes.rasa.key` holds.
-        body: the JSON body; {} once it has arrived, since the ledger keeps no texts longer than it must.
+        position: its place among those of its direction; messages are sent in this order.
+        key: to Tiledesk, what `attributes.rasa.key` holds; to the user, Tiledesk's id of the message.
+        body: what is sent, as JSON; {} once it has arrived, since the ledger keeps no texts longer than it must.
         attempted: it may have been sent; unless it has arrived, read back before sending.
-        arrived: Tiledesk has it.
+        arrived: the other side has it.
     """
 
     position: int

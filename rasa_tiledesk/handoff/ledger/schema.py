@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection
 
-__all__ = ["VERSION", "carried", "handoffs", "history", "metadata", "migrate"]
+__all__ = ["VERSION", "carried", "handoffs", "history", "hook_secrets", "metadata", "migrate"]
 
 VERSION = 1
 
@@ -48,8 +48,10 @@ handoffs = Table(
     Column("context", LongText, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("updated", BigInteger, nullable=False),
-    # When a worker should look at it next; NULL when nothing is to be done.
+    # When a worker should take it up next; NULL when nothing is to be done.
     Column("due", BigInteger),
+    # When to read in Tiledesk what agents have said; a webhook sets it to now.
+    Column("listen", BigInteger, nullable=False, default=0),
     Column("attempts", Integer, nullable=False, default=0),
     Column("last_error", Text),
     # Who works on it, and until when nobody else may.
@@ -63,13 +65,15 @@ carried = Table(
     "tiledesk_carried",
     metadata,
     Column("handoff_id", String(32), ForeignKey("tiledesk_handoffs.id"), primary_key=True),
+    # "out" to Tiledesk, "in" to the user.
+    Column("direction", String(3), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("key", String(120), nullable=False),
     Column("body", LongText, nullable=False),
-    # It was about to be sent: if it has not arrived, only reading back tells whether Tiledesk has it.
+    # It was about to be sent: if it has not arrived, only reading back tells whether the other side has it.
     Column("attempted", Boolean, nullable=False, default=False),
     Column("arrived", Boolean, nullable=False, default=False),
-    UniqueConstraint("handoff_id", "key", name="uq_tiledesk_carried_key"),
+    UniqueConstraint("handoff_id", "direction", "key", name="uq_tiledesk_carried_key"),
 )
 
 history = Table(
@@ -80,6 +84,15 @@ history = Table(
     Column("at", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),
     Column("note", Text),
+)
+
+hook_secrets = Table(
+    "tiledesk_hook_secrets",
+    metadata,
+    Column("subscription_id", String(64), primary_key=True),
+    Column("event", String(120), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("secret", String(120), nullable=False),
 )
 
 versions = Table("tiledesk_ledger_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))

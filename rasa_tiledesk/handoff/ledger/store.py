@@ -14,14 +14,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable
 
-from sqlalchemy import and_, create_engine, event, func, select, update
+from sqlalchemy import and_, case, create_engine, event, func, select, update
 from sqlalchemy.engine import Connection, Engine, Row, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from rasa_tiledesk.errors import LedgerError
-from rasa_tiledesk.handoff.ledger.records import OPEN, TRANSITIONS, Carried, Handoff, State
-from rasa_tiledesk.handoff.ledger.schema import VERSION, carried, handoffs, history, migrate
+from rasa_tiledesk.handoff.ledger.records import OPEN, TRANSITIONS, Carried, Direction, Handoff, State
+from rasa_tiledesk.handoff.ledger.schema import VERSION, carried, handoffs, history, hook_secrets, migrate
 
 __all__ = ["Ledger"]
 
@@ -94,6 +94,7 @@ class Ledger:
             "created": now,
             "updated": now,
             "due": now,
+            "listen": 0,
             "attempts": 0,
             "lease": lease,
             "lease_until": now + int(seconds * 1000),
@@ -102,7 +103,8 @@ class Ledger:
             with self._transaction() as connection:
                 connection.execute(handoffs.insert().values(**row))
                 if messages:
-                    connection.execute(carried.insert(), [_carried_row(handoff_id, *message) for message in messages])
+                    rows = [_carried_row(handoff_id, Direction.TO_TILEDESK, *message) for message in messages]
+                    connection.execute(carried.insert(), rows)
                 self._note(connection, handoff_id, State.ASKED, None)
         except LedgerError as error:
             if not isinstance(error.__cause__, IntegrityError):
@@ -281,49 +283,155 @@ class Ledger:
 
     # -- messages -------------------------------------------------------------------------------------------------
 
-    def enqueue(self, handoff_id: str, messages: Sequence[tuple[str, Mapping[str, Any]]]) -> int:
+    def enqueue(
+        self,
+        handoff_id: str,
+        messages: Sequence[tuple[str, Mapping[str, Any]]],
+        direction: Direction = Direction.TO_TILEDESK,
+    ) -> int:
         """Queue (key, body) messages behind all that are there; one whose key is there already is not queued again.
 
         Returns:
             How many were new.
         """
-        mine = carried.c.handoff_id == handoff_id
+        mine = and_(carried.c.handoff_id == handoff_id, carried.c.direction == direction.value)
         with self._transaction() as connection:
             # The row's lock puts writers of one handoff in line, and its due time wakes a worker.
             connection.execute(update(handoffs).where(handoffs.c.id == handoff_id).values(due=self.now()))
             last = connection.execute(select(func.max(carried.c.position)).where(mine)).scalar() or 0
             placed = [(last + place, key, body) for place, (key, body) in enumerate(messages, start=1)]
-            return self._insert(connection, handoff_id, placed)
+            return self._insert(connection, handoff_id, direction, placed)
 
     def insert(self, handoff_id: str, messages: Sequence[tuple[int, str, Mapping[str, Any]]]) -> int:
-        """Write down (position, key, body) messages; one whose key is there already is not written again."""
+        """Write down (position, key, body) messages to Tiledesk; one whose key is there is not written again."""
         with self._transaction() as connection:
             connection.execute(update(handoffs).where(handoffs.c.id == handoff_id).values(due=self.now()))
-            return self._insert(connection, handoff_id, messages)
+            return self._insert(connection, handoff_id, Direction.TO_TILEDESK, messages)
 
     def _insert(
-        self, connection: Connection, handoff_id: str, messages: Sequence[tuple[int, str, Mapping[str, Any]]]
+        self,
+        connection: Connection,
+        handoff_id: str,
+        direction: Direction,
+        messages: Sequence[tuple[int, str, Mapping[str, Any]]],
     ) -> int:
-        query = select(carried.c.key).where(carried.c.handoff_id == handoff_id)
-        known = set(connection.execute(query).scalars().all())
+        mine = and_(carried.c.handoff_id == handoff_id, carried.c.direction == direction.value)
+        known = set(connection.execute(select(carried.c.key).where(mine)).scalars().all())
         new = {key: (place, body) for place, key, body in messages if key not in known}
         if new:
-            rows = [_carried_row(handoff_id, place, key, body) for key, (place, body) in new.items()]
+            rows = [_carried_row(handoff_id, direction, place, key, body) for key, (place, body) in new.items()]
             connection.execute(carried.insert(), rows)
         return len(new)
 
-    def pending(self, handoff_id: str) -> list[Carried]:
-        """The messages that have not arrived, in order."""
-        return self._carried(and_(carried.c.handoff_id == handoff_id, carried.c.arrived.is_(False)))
+    def say(
+        self,
+        sender_id: str,
+        message: Callable[[Handoff], tuple[str, Mapping[str, Any]]],
+        *,
+        lease: str,
+        seconds: float,
+    ) -> tuple[Handoff | None, bool]:
+        """Queue what the user says now; when nothing else is on its way, lease the handoff to send it at once.
 
-    def messages(self, handoff_id: str) -> list[Carried]:
-        """All messages of a handoff, in order."""
-        return self._carried(carried.c.handoff_id == handoff_id)
+        Args:
+            sender_id: whose handoff.
+            message: makes (key, body) for the handoff.
+            lease: who would send it.
+            seconds: for how long.
+
+        Returns:
+            The open handoff, or None; and whether the caller holds the lease, and is to send this very message.
+        """
+        now = self.now()
+        with self._transaction() as connection:
+            open_one = handoffs.c.open_for == _digest(sender_id)
+            locked = connection.execute(update(handoffs).where(open_one).values(due=now)).rowcount
+            if not locked:
+                return None, False
+            handoff = _handoff(connection.execute(select(handoffs).where(open_one)).one())
+            key, body = message(handoff)
+            mine = and_(carried.c.handoff_id == handoff.id, carried.c.direction == Direction.TO_TILEDESK.value)
+            last, waiting, known = connection.execute(
+                select(
+                    func.max(carried.c.position),
+                    func.sum(case((carried.c.arrived.is_(False), 1), else_=0)),
+                    func.sum(case((carried.c.key == key, 1), else_=0)),
+                ).where(mine)
+            ).one()
+            if known:
+                return handoff, False
+            row = _carried_row(handoff.id, Direction.TO_TILEDESK, int(last or 0) + 1, key, body)
+            free = and_(handoffs.c.id == handoff.id, handoffs.c.lease_until <= now)
+            at_once = handoff.state is State.LIVE and not waiting
+            if at_once:
+                until = {"lease": lease, "lease_until": now + int(seconds * 1000)}
+                at_once = bool(connection.execute(update(handoffs).where(free).values(**until)).rowcount)
+            connection.execute(carried.insert().values({**row, "attempted": at_once}))
+        return handoff, at_once
+
+    def said(self, handoff_id: str, lease: str, key: str) -> None:
+        """What `say` gave to send has arrived: forget its text, give the lease back, listen for the answer."""
+        with self._transaction() as connection:
+            those = and_(
+                carried.c.handoff_id == handoff_id,
+                carried.c.direction == Direction.TO_TILEDESK.value,
+                carried.c.key == key,
+            )
+            connection.execute(update(carried).where(those).values(arrived=True, body="{}"))
+            mine = and_(handoffs.c.id == handoff_id, handoffs.c.lease == lease)
+            values = {"lease": None, "lease_until": 0, "due": handoffs.c.listen, "attempts": 0}
+            connection.execute(update(handoffs).where(mine).values(**values))
+
+    def pending(self, handoff_id: str, direction: Direction = Direction.TO_TILEDESK) -> list[Carried]:
+        """The messages that have not arrived, in order."""
+        return self._carried(
+            and_(
+                carried.c.handoff_id == handoff_id,
+                carried.c.direction == direction.value,
+                carried.c.arrived.is_(False),
+            )
+        )
+
+    def messages(self, handoff_id: str, direction: Direction = Direction.TO_TILEDESK) -> list[Carried]:
+        """All messages of a handoff that go one way, in order."""
+        return self._carried(and_(carried.c.handoff_id == handoff_id, carried.c.direction == direction.value))
+
+    # -- listening ------------------------------------------------------------------------------------------------
+
+    def hint(self, request_id: str) -> bool:
+        """Something has happened in the request: listen now. False when it is no open handoff's."""
+        now = self.now()
+        ours = and_(handoffs.c.request_id == request_id, handoffs.c.open_for.isnot(None))
+        with self._transaction() as connection:
+            return bool(connection.execute(update(handoffs).where(ours).values(listen=now, due=now)).rowcount)
+
+    def listened(self, handoff: Handoff, *, next_in: float) -> None:
+        """What there was is in the ledger; listen again in so many seconds, unless a hint came meanwhile."""
+        unchanged = and_(handoffs.c.id == handoff.id, handoffs.c.listen == handoff.listen)
+        with self._transaction() as connection:
+            connection.execute(update(handoffs).where(unchanged).values(listen=self.now() + int(next_in * 1000)))
+
+    def hook_secrets(self) -> dict[str, tuple[str, str, str]]:
+        """The secrets of our webhooks: by the subscription's id, its event, target and secret."""
+        with self._reading() as connection:
+            rows = connection.execute(select(hook_secrets)).all()
+        return {row.subscription_id: (row.event, row.target, row.secret) for row in rows}
+
+    def remember_hook(self, subscription_id: str, event: str, target: str, secret: str) -> None:
+        """Write down a webhook's secret; it takes the place of the one before."""
+        with self._transaction() as connection:
+            connection.execute(hook_secrets.delete().where(hook_secrets.c.subscription_id == subscription_id))
+            connection.execute(
+                hook_secrets.insert().values(subscription_id=subscription_id, event=event, target=target, secret=secret)
+            )
+
+    # -- the end --------------------------------------------------------------------------------------------------
 
     def forget_texts(self, handoff_id: str) -> None:
         """Drop the texts of what will never be sent: the handoff failed."""
+        those = and_(carried.c.handoff_id == handoff_id, carried.c.direction == Direction.TO_TILEDESK.value)
         with self._transaction() as connection:
-            connection.execute(update(carried).where(carried.c.handoff_id == handoff_id).values(body="{}"))
+            connection.execute(update(carried).where(those).values(body="{}", arrived=True))
 
     def close(self) -> None:
         """Close the connections."""
@@ -369,14 +477,18 @@ def _handoff(row: Row[Any]) -> Handoff:
         updated=row.updated,
         context=json.loads(row.context),
         requester_id=row.requester_id,
+        listen=row.listen,
         attempts=row.attempts,
         last_error=row.last_error,
     )
 
 
-def _carried_row(handoff_id: str, position: int, key: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def _carried_row(
+    handoff_id: str, direction: Direction, position: int, key: str, body: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "handoff_id": handoff_id,
+        "direction": direction.value,
         "position": position,
         "key": key,
         "body": json.dumps(body),
@@ -410,7 +522,9 @@ def _engine(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver's own BEGIN is deferred; see _begin_sqlite
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")  # a power cut must not forget that a message was queued
+    # Safe when a process is killed. A power cut may take the last moments back, which the next look at Tiledesk and at
+    # Rasa's tracker makes good; syncing every message to the disk would cost more than sending it.
+    connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute(f"PRAGMA busy_timeout={int(_BUSY_TIMEOUT * 1000)}")
 
 

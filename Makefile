@@ -1,0 +1,45 @@
+# make demo | test | test-live | check | clean          another Python: make test PYTHON=python3.9
+# Everything goes into .work, one virtual environment per version of Python.
+
+PYTHON ?= python3
+WORK := $(or $(RASA_TILEDESK_WORK),.work)
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV := $(WORK)/py$(VERSION)
+RUN := $(VENV)/bin/python
+
+.PHONY: help demo test test-live check clean
+
+help:
+	@sed -n '1,2s/^# //p' Makefile
+
+# The real Rasa with FakeTiledesk; with the real Tiledesk: make demo DESK=real
+demo: $(VENV)/ready
+	@$(RUN) -m stack.demo
+
+test: $(VENV)/ready
+	@$(RUN) -m pytest tests/unit tests/contract -m "not live" -q
+
+test-live: $(VENV)/ready
+	@$(RUN) -m stack.install
+	@$(RUN) -m pytest tests -m live -q
+
+check: $(VENV)/ready
+	@$(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo 'The tools of make check need Python 3.10 or newer: make check PYTHON=...' >&2; exit 1; }
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+clean:
+	rm -rf $(WORK) dist build .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/ready: pyproject.toml
+	@test -n "$(VERSION)" || { echo '$(PYTHON) does not run here.' \
+	  'Name a Python of 3.9 to 3.13, such as PYTHON="$$(python3 -m stack.pythons 3.11)"' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || \
+	  { echo '$(PYTHON) is Python $(VERSION); 3.9 or newer is needed.' >&2; exit 1; }
+	@mkdir -p $(WORK)/logs
+	@echo "  Python $(VERSION): installing rasa_tiledesk and its tools into $(VENV)"
+	@{ rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) && $(RUN) -m pip install -e '.[dev]'; } \
+	  >$(WORK)/logs/py$(VERSION).log 2>&1 || { tail -25 $(WORK)/logs/py$(VERSION).log >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,26 @@
+"""Install what the live tests need, with progress, before pytest hides it."""
+
+from __future__ import annotations
+
+import sys
+
+import stack.rasa
+import stack.tiledesk
+from stack.processes import StackError
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Install and train; says what is missing and fails when something is."""
+    try:
+        stack.rasa.install()
+        stack.tiledesk.install()
+    except StackError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
