@@ -20,8 +20,20 @@ from sqlalchemy.exc import ArgumentError
 
 from rasa_tiledesk.endpoints import read_sections
 from rasa_tiledesk.errors import ConfigurationError
+from rasa_tiledesk.transcript.finders import phone_problem
+from rasa_tiledesk.transcript.patterns import pattern_problem
 
-__all__ = ["Endpoints", "EntityRule", "LastHours", "LastTurns", "PatternRule", "Settings", "SlotRule", "load_endpoints"]
+__all__ = [
+    "Endpoints",
+    "EntityRule",
+    "LastHours",
+    "LastTurns",
+    "PatternRule",
+    "PhoneRule",
+    "Settings",
+    "SlotRule",
+    "load_endpoints",
+]
 
 
 class _Section(BaseModel, extra="forbid", frozen=True):
@@ -58,7 +70,13 @@ class SlotRule(_Section):
     slot: str = Field(min_length=1)
 
 
-RedactRule = Union[Literal["card", "iban", "email", "phone"], PatternRule, EntityRule, SlotRule]
+class PhoneRule(_Section):
+    """`redact: [{phone: DE}]`: phone numbers, also as they are written inside of that country."""
+
+    phone: str = Field(min_length=1)
+
+
+RedactRule = Union[Literal["card", "iban", "email", "phone"], PatternRule, EntityRule, SlotRule, PhoneRule]
 
 
 class Requester(_Section):
@@ -68,6 +86,7 @@ class Requester(_Section):
     project_secret: Optional[SecretStr] = None
     name_slot: str = "name"
     email_slot: str = "email"
+    slots: List[str] = []
 
 
 class History(_Section):
@@ -95,6 +114,7 @@ class Relay(_Section):
     receive: Literal["webhook", "poll"] = "poll"
     public_url: Optional[str] = None
     end_intents: List[str] = ["back_to_bot"]
+    client_secret: Optional[SecretStr] = None
 
 
 class Settings(_Section):
@@ -137,10 +157,11 @@ _EXPECTED = {
     "project_id": "the 24 hexadecimal digits shown under Project Settings",
     "auth": "token or basic",
     "requester.identity": "anonymous or signed",
+    "requester.slots": "a list of slot names",
     "history.scope": "session, all, {last: 50} or {hours: 24}",
     "history.import": "staged or direct",
     "history.native_turns": "a whole number from 1 to 150",
-    "history.redact": "a list of card, iban, email, phone, {pattern: ...}, {entity: ...} or {slot: ...}",
+    "history.redact": "a list of card, iban, email, phone, {phone: DE}, {pattern: ...}, {entity: ...} or {slot: ...}",
     "availability.nobody": "queue or refuse",
     "availability.closed": "queue or refuse",
     "availability.wait_limit": "seconds, a whole number above 0",
@@ -152,7 +173,7 @@ _EXPECTED = {
 _TEXTS = ("url", "project_id", "email", "password", "bot_id", "bot_secret", "department", "ledger")
 _NESTED_TEXTS = (
     ("requester", ("project_secret", "name_slot", "email_slot")),
-    ("relay", ("rasa_url", "rasa_token", "public_url")),
+    ("relay", ("rasa_url", "rasa_token", "public_url", "client_secret")),
 )
 
 _YAML_NAMES = {bool: "yes-or-no value", int: "number", float: "number"}
@@ -300,11 +321,14 @@ def _cross_problems(raw: Mapping[str, Any]) -> list[str]:
             "use staged"
         )
     for position, rule in enumerate(_list(history, "redact")):
+        key = f"tiledesk.history.redact[{position}]"
         if isinstance(rule, Mapping) and isinstance(rule.get("pattern"), str):
-            try:
-                re.compile(rule["pattern"])
-            except re.error as error:
-                problems.append(f"tiledesk.history.redact[{position}].pattern: not a regular expression: {error.msg}")
+            problem = pattern_problem(rule["pattern"])
+            problems += [f"{key}.pattern: {problem}"] if problem else []
+        if rule == "phone" or (isinstance(rule, Mapping) and "phone" in rule):
+            # str: YAML reads Norway's NO as a no.
+            problem = phone_problem(str(rule["phone"]) if isinstance(rule, Mapping) else None)
+            problems += [f"{key}: {problem}"] if problem else []
 
     requester = raw.get("requester")
     if isinstance(requester, Mapping) and requester.get("identity") == "signed" and not requester.get("project_secret"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from rasa_tiledesk.transcript.messages import CHANNEL, Message, Speakers, split_text
+from rasa_tiledesk.transcript.messages import CHANNEL, Message, Speakers, begins, split_text
 from rasa_tiledesk.transcript.render import in_words
 from rasa_tiledesk.transcript.turns import Turn
 
@@ -33,7 +33,9 @@ def fold(older: Sequence[Turn], speakers: Speakers, *, before_ms: int, unreadabl
     lines = [_UNREADABLE] if unreadable else []
     if older:
         lines += [f"Earlier in this conversation ({len(older)} messages, times in UTC):"]
-        lines += [_line(turn, speakers) for turn in older]
+        for place, turn in enumerate(older):
+            lines += [f"— {begins(turn)} —"] if place and begins(turn) else []
+            lines.append(_line(turn, speakers))
     if not lines:
         return []
     parts = list(split_text("\n".join(lines)))

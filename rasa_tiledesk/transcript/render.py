@@ -8,7 +8,7 @@ from typing import Any
 
 from rasa_tiledesk.transcript.turns import Button, Card, Turn
 
-__all__ = ["in_words", "neutral"]
+__all__ = ["in_words", "neutral", "storable"]
 
 _WORD_JOINER = "\u2060"
 _CUSTOM_LIMIT = 2_000
@@ -40,8 +40,12 @@ def neutral(text: str) -> str:
     pubmodules/messageActions/messageActionsInterceptor.js takes everything behind the first backslash as the name of
     an action; pubmodules/messageTransformer/messageTransformerInterceptor.js looks for a dollar sign and a brace).
     """
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", "")
-    return text.replace("\\", "\\" + _WORD_JOINER).replace("${", "$" + _WORD_JOINER + "{")
+    return storable(text).replace("\\", "\\" + _WORD_JOINER).replace("${", "$" + _WORD_JOINER + "{")
+
+
+def storable(text: str) -> str:
+    """The text without what is no character: half of a surrogate pair, which comes back as another, and NUL."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", "")
 
 
 def _button(button: Button) -> str:

@@ -21,8 +21,10 @@ Who = Literal["user", "bot", "agent"]
 # `/intent`, `/intent{"entity": "value"}`, `/intent@0.9{...}`: what a button sends (rasa 3.6.21, regex_message_handler).
 _PAYLOAD = re.compile(r"/[^\s{(@]+(@[\d.]+)?\s*([{(].*)?", re.DOTALL)
 
-# Sent by clients and channels, never typed by people.
-_MACHINE_TEXTS = ("/session_start", "/silence_timeout")
+# Sent by clients and channels, never typed or said by people (Rasa Pro's voice channels, AudioCodes).
+_MACHINE_TEXTS = ("/session_start", "/session_end", "/vaig_event_start", "/vaig_event_end")
+_SILENCE = ("/silence_timeout", "/vaig_event_noUserInput")
+_KEYPAD = "/vaig_event_DTMF"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class Turn:
         at: seconds since 1970, UTC; 0.0 when Rasa recorded none.
         text: the words, "" when there were none.
         clicked: the text is the title of a button the user clicked.
+        agent: the name of the agent of an earlier handoff who said it, where it is known.
         new_session: the first turn after a session began.
+        restarted: the first turn after the conversation was restarted.
         raw: what of the event's data the message cannot show, for programs that read Tiledesk.
     """
 
@@ -69,7 +73,9 @@ class Turn:
     attachments: tuple[str, ...] = ()
     custom: Any = None
     clicked: bool = False
+    agent: str = ""
     new_session: bool = False
+    restarted: bool = False
     raw: Mapping[str, Any] | None = None
 
 
@@ -77,12 +83,15 @@ def read_turns(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
     """Read what was said out of raw tracker events; never raises on the content of an event."""
     turns: list[Turn] = []
     seen: Counter[str] = Counter()
-    new_session = False
+    new_session = restarted = False
     for event in events:
         if not isinstance(event, Mapping):
             continue
         if _begins_session(event):
             new_session = True
+            continue
+        if event.get("event") == "restart":
+            restarted = True
             continue
         turn = _read_turn(event)
         if turn is None:
@@ -92,8 +101,8 @@ def read_turns(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
         seen[turn.key] += 1
         if seen[turn.key] > 1:
             turn = replace(turn, key=f"{turn.key}.{seen[turn.key]}")
-        turns.append(replace(turn, new_session=new_session))
-        new_session = False
+        turns.append(replace(turn, new_session=new_session, restarted=restarted))
+        new_session = restarted = False
     return turns
 
 
@@ -108,9 +117,14 @@ def _read_turn(event: Mapping[str, Any]) -> Turn | None:
     kind = event.get("event")
     if kind == "user":
         return _read_user(event)
-    if kind in ("bot", "agent"):
-        return _read_said(event, kind)
+    if kind == "bot" or kind == "agent":
+        return _read_said(event, "agent" if _agent(event) else kind)
     return None
+
+
+def _agent(event: Mapping[str, Any]) -> str:
+    """The agent whose words a bot event carries: so an earlier handoff's answers reached the user."""
+    return _text(_mapping(event.get("metadata")).get("tiledesk_agent"))
 
 
 def _read_user(event: Mapping[str, Any]) -> Turn | None:
@@ -118,10 +132,17 @@ def _read_user(event: Mapping[str, Any]) -> Turn | None:
     metadata = _mapping(event.get("metadata"))
     if text.startswith("EXTERNAL: ") or metadata.get("is_external"):  # reminders and trigger_intent: nobody typed this
         return None
-    if not text.strip() or text.split("{")[0].strip() in _MACHINE_TEXTS:
+    command = text.split("{")[0].strip()
+    if not text.strip() or command in _MACHINE_TEXTS:
         return None
     identity = _text(event.get("message_id"))
-    return Turn(key=_key("user", event, identity or text), who="user", at=_seconds(event), text=text)
+    if command in _SILENCE:
+        shown = "[silence]"
+    elif command == _KEYPAD:
+        shown = f"[keys pressed] {_entity(event, 'value') or _text(metadata.get('value'))}".strip()
+    else:
+        shown = text
+    return Turn(key=_key("user", event, identity or text), who="user", at=_seconds(event), text=shown)
 
 
 def _read_said(event: Mapping[str, Any], who: Who) -> Turn | None:
@@ -142,6 +163,7 @@ def _read_said(event: Mapping[str, Any], who: Who) -> Turn | None:
         attachments=tuple(item for item in attachments if item not in images),
         custom=data.get("custom") or None,
         raw={name: value for name, value in data.items() if value} or None,
+        agent=_agent(event),
     )
     shown = turn.text.strip() or turn.buttons or turn.cards or turn.images or turn.attachments or turn.custom
     return turn if shown else None
@@ -209,6 +231,12 @@ def _template_lines(payload: Mapping[str, Any]) -> Iterator[str]:
     for card in _cards(payload.get("elements")):
         yield " – ".join(part for part in (card.title, card.subtitle) if part)
     yield from (button.title for button in _buttons(payload.get("buttons")))
+
+
+def _entity(event: Mapping[str, Any], name: str) -> str:
+    found = _mapping(event.get("parse_data")).get("entities")
+    items = [_mapping(item) for item in found] if isinstance(found, list) else []
+    return " ".join(_text(item.get("value")) for item in items if item.get("entity") == name)
 
 
 def _key(who: Who, event: Mapping[str, Any], content: str) -> str:

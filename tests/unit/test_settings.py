@@ -8,7 +8,7 @@ import pytest
 
 from rasa_tiledesk.endpoints import find_endpoints
 from rasa_tiledesk.errors import ConfigurationError
-from rasa_tiledesk.settings import EntityRule, LastHours, LastTurns, PatternRule, load_endpoints
+from rasa_tiledesk.settings import EntityRule, LastHours, LastTurns, PatternRule, PhoneRule, SlotRule, load_endpoints
 
 GOOD = """
 tiledesk:
@@ -201,3 +201,33 @@ def test_endpoints_are_found_by_argument_then_environment_then_here() -> None:
     assert find_endpoints(["rasa_sdk", "--endpoints=arg.yml"], environment) == Path("arg.yml")
     assert find_endpoints(["rasa_sdk"], environment) == Path("env.yml")
     assert find_endpoints(["rasa_sdk"], {}) == Path("endpoints.yml")
+
+
+def test_what_to_redact_is_read_in_each_of_its_forms(write) -> None:  # type: ignore[no-untyped-def]
+    rules = "[card, iban, email, phone, {phone: 'NO'}, {slot: iban}, {entity: passport}]"
+    found = load_endpoints(write(f"{GOOD}  history: {{redact: {rules}}}\n")).tiledesk.history.redact
+    assert found[:4] == ["card", "iban", "email", "phone"]
+    assert found[4:] == [PhoneRule(phone="NO"), SlotRule(slot="iban"), EntityRule(entity="passport")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("{pattern: '('}", "tiledesk.history.redact[1].pattern: not a regular expression: "),
+        ("{pattern: 'a*'}", "tiledesk.history.redact[1].pattern: fits where nothing is"),
+        ("{pattern: '(a|aa)+$'}", "tiledesk.history.redact[1].pattern: takes too long"),
+        ("{phone: Germany}", "tiledesk.history.redact[1]: not a country"),
+        ("{phone: false}", "tiledesk.history.redact[1]: not a country"),
+        ("passport", "tiledesk.history.redact: expected a list of card"),
+    ],
+)
+def test_rules_that_would_not_work_are_refused_at_start(write, rule: str, problem: str) -> None:  # type: ignore[no-untyped-def]
+    found = problems(write(f"{GOOD}  history: {{redact: [card, {rule}]}}\n"))
+    assert any(line.startswith(problem) for line in found)
+
+
+def test_slots_for_the_agents_are_a_list_of_names(write) -> None:  # type: ignore[no-untyped-def]
+    slots = load_endpoints(write(f"{GOOD}  requester: {{slots: [order, plan]}}\n")).tiledesk.requester.slots
+    assert slots == ["order", "plan"]
+    (problem,) = problems(write(f"{GOOD}  requester: {{slots: order}}\n"))
+    assert problem == "tiledesk.requester.slots: expected a list of slot names"

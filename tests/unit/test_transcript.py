@@ -7,12 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rasa_tiledesk.testing.conversations import load
 from rasa_tiledesk.transcript import Speaker, Speakers, Turn, fold, in_scope, read_turns, to_messages
-from rasa_tiledesk.transcript.messages import MAX_TEXT, split_text
+from rasa_tiledesk.transcript.messages import MAX_TEXT
 from rasa_tiledesk.transcript.render import in_words, neutral
 
 BY = Speakers(Speaker("u-1", "Ann"), Speaker("bot_1", "Bot"), Speaker("agent_1", "Agent"))
@@ -72,7 +70,7 @@ def test_what_nobody_typed_is_left_out() -> None:
         user("EXTERNAL: reminder", 1.0),
         user("x", 2.0, metadata={"is_external": True}),
         user("/session_start", 3.0),
-        user("/silence_timeout{}", 4.0),
+        user("/vaig_event_start{}", 4.0),
         user(None, 5.0),
         user("  ", 6.0),
         bot(None, 7.0),
@@ -111,6 +109,12 @@ def test_an_image_that_rasa_gives_twice_is_one_image(again: object) -> None:
     assert message.body["text"] == "https://x.y/i.png"
 
 
+def test_an_images_link_is_neither_executed_nor_changed_by_the_way() -> None:
+    (message,) = to_messages(read_turns([bot(None, image="https://x.y/\\close?${A}\ud83d")]), BY)
+    assert message.body["text"] == "https://x.y/\\\u2060close?$\u2060{A}\ufffd"
+    assert message.body["metadata"]["src"] == "https://x.y/\\close?${A}\ufffd"
+
+
 def test_an_image_that_is_no_link_is_described_not_sent() -> None:
     (message,) = to_messages(read_turns([bot("see", image="data:image/png;base64," + "A" * 100_000)]), BY)
     assert message.body["type"] == "text"
@@ -119,7 +123,7 @@ def test_an_image_that_is_no_link_is_described_not_sent() -> None:
 
 def test_an_agents_turn_of_an_earlier_handoff_is_the_agents() -> None:
     events = [{"event": "agent", "text": "I am Joe", "timestamp": 1.0}]
-    assert to_messages(read_turns(events), BY)[0].body["senderFullname"] == "Agent"
+    assert to_messages(read_turns(events), BY)[0].body["senderFullname"] == "Agent (earlier)"
 
 
 @pytest.mark.parametrize("text", [r"\close", r"a \agent b", r"C:\temp", "${LABEL_FIRST_MSG}", "a ${X} ${Y}", r"\${A}"])
@@ -201,39 +205,71 @@ def test_a_turn_that_is_too_long_is_several_messages_with_nothing_lost() -> None
     assert len({message.key for message in messages}) == len(messages)
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-data = st.fixed_dictionaries(
-    {},
-    optional=dict.fromkeys(("buttons", "quick_replies", "elements", "attachment", "image", "custom"), json_values),
-)
-any_event = st.fixed_dictionaries(
-    {"event": st.sampled_from(["user", "bot", "agent", "slot", "rewind", "session_started", "restart", "odd"])},
-    optional={"text": json_values, "timestamp": json_values, "message_id": json_values, "data": data | json_values},
-)
+def test_a_silence_and_keys_of_a_voice_channel_are_shown() -> None:
+    digit = {"entities": [{"entity": "value", "value": 7}]}
+    events = [
+        user("/silence_timeout", 1.0),
+        user("/vaig_event_noUserInput", 2.0),
+        user("/vaig_event_DTMF", 3.0, parse_data=digit),
+        user("/vaig_event_DTMF", 4.0, metadata={"value": "8"}),
+        user('{"typed": 1}', 5.0),
+    ]
+    assert words(events) == [
+        *("user: [silence]", "user: [silence]", "user: [keys pressed] 7", "user: [keys pressed] 8"),
+        'user: {"typed": 1}',
+    ]
 
 
-@given(st.lists(any_event, max_size=12))
-def test_whatever_the_events_are_messages_are_valid_ordered_and_unique(events: list[dict[str, Any]]) -> None:
+def test_end_to_end_texts_are_shown_once() -> None:
+    events = [{"event": "action", "name": None, "action_text": "Hi there"}, bot("Hi there", 1.0)]
+    assert words(events) == ["bot: Hi there"]
+
+
+def test_a_bots_text_keeps_its_lines_its_direction_and_its_emoji() -> None:
+    text = "one\n\ntwo\nשלום עולם \u200f👩‍👩‍👧‍👦"
+    (message,) = to_messages(read_turns([bot(text)]), BY)
+    assert message.body["text"] == text
+
+
+def test_an_agents_words_that_the_bot_delivered_are_the_agents_and_marked_as_earlier() -> None:
+    event = {**bot("I am Joe", 1.0), "metadata": {"tiledesk_agent": "Joe"}}
+    (turn,) = read_turns([event])
+    assert (turn.who, turn.agent) == ("agent", "Joe")
+    (message,) = to_messages([turn], BY)
+    assert message.body["senderFullname"] == "Joe (earlier)"
+    assert message.body["sender"] == BY.agent.id
+    assert message.body["attributes"]["rasa"]["who"] == "agent"
+    assert "Joe (earlier): I am Joe" in fold([turn], BY, before_ms=0)[0].body["text"]
+
+
+def test_where_a_session_or_a_restart_began_there_is_a_line_with_a_key_of_its_own() -> None:
+    events = [
+        {"event": "session_started"},
+        user("a", 1.0),
+        {"event": "action", "name": "action_session_start"},
+        {"event": "session_started"},
+        user("b", 90_000.0),
+        {"event": "restart"},
+        user("c", 90_001.0),
+    ]
     turns = read_turns(events)
     messages = to_messages(turns, BY)
-    stamps = [message.body["attributes"]["clienttimestamp"] for message in messages]
-    assert stamps == sorted(set(stamps))
-    assert len({message.key for message in messages}) == len(messages)
-    assert list(dict.fromkeys(message.key.partition("/")[0] for message in messages)) == [turn.key for turn in turns]
-    for message in messages:
-        assert message.body["sender"]
-        assert message.body["senderFullname"]
-        assert message.body["text"]
-        json.dumps(message.body, allow_nan=False).encode("utf-8")
-    fold(turns, BY, before_ms=0)
+    assert [message.body["text"] for message in messages] == [
+        "a",
+        "A new session began, 1970-01-02 01:00 UTC",
+        "b",
+        "The conversation was restarted, 1970-01-02 01:00 UTC",
+        "c",
+    ]
+    assert [message.key for message in messages[1::2]] == [f"{turns[1].key}/begin", f"{turns[2].key}/begin"]
+    assert messages[1].body["attributes"]["subtype"] == "info"
+    assert messages[2].body["attributes"]["clienttimestamp"] == 90_000_000
+    assert to_messages(turns, BY, continued=True)[0].body["text"].startswith("A new session began")
+    assert "— A new session began, 1970-01-02 01:00 UTC —" in fold(turns, BY, before_ms=0)[0].body["text"]
 
 
-@given(st.text(max_size=400), st.integers(5, 50))
-def test_splitting_loses_no_word_and_keeps_the_limit(text: str, limit: int) -> None:
-    parts = list(split_text(text, limit))
-    assert all(len(part) <= limit for part in parts)
-    assert "".join("".join(parts).split()) == "".join(text.split())
+def test_a_custom_payload_is_readable_and_kept_as_it_was() -> None:
+    custom = {"map.point": {"$lat": 1.5, "lon": [2, 3]}}
+    (message,) = to_messages(read_turns([bot(None, custom=custom)]), BY)
+    assert '"lon": [2, 3]' in message.body["text"]
+    assert json.loads(message.body["attributes"]["rasa"]["data"]) == {"custom": custom}

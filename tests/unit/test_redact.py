@@ -1,0 +1,238 @@
+"""What must not leave: each kind, in every spelling, and nothing more than that."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from rasa_tiledesk.transcript import Button, Card, Redactor, Rule, Turn, finders, patterns, read_turns
+from rasa_tiledesk.transcript.patterns import pattern_problem
+
+
+def said(entity: str, value: Any, text: str | None = None, *, start: int = 0, end: int = 0) -> dict[str, Any]:
+    found = {"entity": entity, "value": value, "start": start, "end": end}
+    return {"event": "user", "text": text or str(value), "timestamp": 1.0, "parse_data": {"entities": [found]}}
+
+
+def passport(value: Any) -> Redactor:
+    return Redactor([Rule("entity", "passport")], [said("passport", value)])
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("my card is 4242424242424242.", "my card is •••• 4242."),
+        ("4242 4242 4242 4242 12/27 123", "•••• 4242 12/27 123"),
+        ("3782-822463-10005", "•••• 0005"),
+        ("4242\u00a04242\u20114242 – 4242", "•••• 4242"),
+        ("4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2", "•••• 4242"),
+        ("4242\n4242\n4242\n4242", "•••• 4242"),
+        ("٤٢٤٢ ٤٢٤٢ ٤٢٤٢ ٤٢٤٢", "•••• 4242"),
+        ("４２４２４２４２４２４２４２４２", "•••• 4242"),
+        ("42\u200b42424242\u00ad424242", "•••• 4242"),
+        ("4242424242424241", "4242424242424241"),
+        ("order 10002345 of 2026-11-22 14:30, 59.90 EUR", "order 10002345 of 2026-11-22 14:30, 59.90 EUR"),
+        ("42424242424242424242424242", "42424242424242424242424242"),
+    ],
+)
+def test_cards(text: str, left: str) -> None:
+    assert Redactor([Rule("card")]).text(text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("DE89 3704 0044 0532 0130 00 please", "DE•• •••• 3000 please"),
+        ("IBAN:gb29nwbk60161331926819", "IBAN:GB•• •••• 6819"),
+        ("IBANDE89370400440532013000", "IBANDE•• •••• 3000"),
+        ("NO93-8601-1117-947", "NO•• •••• 7947"),
+        ("DE88 3704 0044 0532 0130 00", "DE88 3704 0044 0532 0130 00"),
+        ("AB12 CD34 of the catalogue", "AB12 CD34 of the catalogue"),
+    ],
+)
+def test_ibans(text: str, left: str) -> None:
+    assert Redactor([Rule("iban")]).text(text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("mail ann.o'hara+x@mail.example.co.uk, now", "mail •••@•••, now"),
+        ("https://x.y/?email=ann%40example.com&a=1", "https://x.y/?email=•••@•••&a=1"),
+        ("<a@b.io> and c @ d.org", "<•••@•••> and •••@•••"),
+        ("josé@müller.de", "•••@•••"),
+        ("ann＠example.com", "•••@•••"),
+        ("2 pairs @ 5.30 each, @home", "2 pairs @ 5.30 each, @home"),
+    ],
+)
+def test_emails(text: str, left: str) -> None:
+    assert Redactor([Rule("email")]).text(text) == left
+
+
+@pytest.mark.parametrize(
+    ("country", "text", "left"),
+    [
+        ("", "call +49 (176) 123-456-78 now", "call •••• 78 now"),
+        ("", "0049 176 12345678, 001 650 253 0000", "•••• 78, •••• 00"),
+        ("", "＋49 176 12345678", "•••• 78"),
+        ("", "0176 12345678 and order 10002345", "0176 12345678 and order 10002345"),
+        ("DE", "0176 12345678 and order 10002345", "•••• 78 and order 10002345"),
+        ("US", "(650) 253-0000 on 2026-11-22 14:30", "•••• 00 on 2026-11-22 14:30"),
+    ],
+)
+def test_phones(country: str, text: str, left: str) -> None:
+    assert Redactor([Rule("phone", country)]).text(text) == left
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "left"),
+    [
+        ("C01X00T47", "it is c01x 00t-47!", "it is ••••!"),
+        ("C01X00T47", "idC01X00T47x", "id••••x"),
+        ("c01x00t47", "Ｃ０１Ｘ００Ｔ４７", "••••"),
+        (1234567, "no. 1 234 567, ١٢٣٤٥٦٧", "no. ••••, ••••"),
+        (1234567.0, "1234567", "••••"),
+        ("José", "JOSÉ, jose and Jose\u0301's", "••••, •••• and ••••'s"),
+        ("straße", "STRASSE 1", "•••• 1"),
+        ("Ann Lee", "ann  lee, AnnLee, Ann-Lee", "••••, ••••, ••••"),
+        ("Ann", "Ann, Annual and an n", "••••, Annual and an n"),
+        ("王小明", "我叫王小明。", "我叫••••。"),
+        ("محمد", "سمعت محمد", "سمعت ••••"),
+        (["x", {"deep": ["ABC-123"]}], "abc 123", "••••"),
+        ("no", "no, not now", "no, not now"),
+        ("7", "7 of 17", "7 of 17"),
+        (True, "True", "True"),
+        (None, "None", "None"),
+        ("👍🏽", "👍🏽 ok", "👍🏽 ok"),
+    ],
+)
+def test_values_of_entities(value: Any, text: str, left: str) -> None:
+    assert passport(value).text(text) == left
+
+
+def test_an_entitys_words_are_removed_as_they_were_said_too() -> None:
+    text = "fly to the big apple"
+    remove = Redactor([Rule("entity", "city")], [said("city", "New York", text, start=7, end=20)])
+    assert remove.text("the Big Apple is New York") == "•••• is ••••"
+
+
+def test_slots_are_removed_with_all_values_they_ever_had() -> None:
+    events = [
+        {"event": "slot", "name": "iban", "value": "first-1"},
+        {"event": "slot", "name": "other", "value": "keep-1"},
+    ]
+    remove = Redactor([Rule("slot", "iban")], events, {"iban": "second-2", "other": "keep-2"})
+    assert remove.text("first-1 second-2 keep-1 keep-2") == "•••• •••• keep-1 keep-2"
+
+
+@pytest.mark.parametrize("events", [[None], [{"event": "user", "parse_data": 1}], [{"event": "slot"}], ["x"]])
+def test_events_of_any_shape_are_read(events: list[Any]) -> None:
+    odd = [*events, {"event": "user", "parse_data": {"entities": [1, {"entity": ["x"]}]}}]
+    odd += [{"event": "slot", "name": ["x"]}, {"event": "entities", "entities": {}}]
+    assert Redactor([Rule("entity", "a"), Rule("slot", "b")], odd).text("as it is") == "as it is"
+
+
+def test_patterns_are_the_bots_own() -> None:
+    remove = Redactor([Rule("pattern", r"(?i)PIN[: ]*\d+"), Rule("pattern", ".{0,2}§")])
+    assert remove.text("pin: 1234, a§") == "••••,••••"
+
+
+def test_no_rule_cuts_in_two_what_another_finds() -> None:
+    rules = [Rule("pattern", r"PIN \d{4}"), Rule("pattern", r"1000"), Rule("card"), Rule("iban")]
+    remove = Redactor(rules)
+    assert remove.text("PIN 3782 822463 10005") == "••••"
+    assert remove.text("37828224631000 5, DE89 3704 0044 0532 0130 00") == "•••• 0005, DE•• •••• 3000"
+
+
+def test_what_stays_visible_is_no_value_that_must_not() -> None:
+    remove = Redactor([Rule("card"), Rule("slot", "pin")], [], {"pin": "4242"})
+    assert remove.text("4242 4242 4242 4242") == "•••• ••••"
+
+
+def test_everything_that_a_turn_shows_or_carries() -> None:
+    secret = "4242424242424242"
+    button = Button(secret, f'/x{{"card": "{secret}"}}', f"https://x.y/{secret}")
+    turn = Turn(
+        "key",
+        "bot",
+        1.0,
+        secret,
+        buttons=(button,),
+        cards=(Card(secret, secret, f"https://x.y/{secret}", (button,)),),
+        images=(f"https://x.y/{secret}.png",),
+        attachments=(f"https://x.y/{secret}.pdf",),
+        custom={secret: [int(secret), {"deep": secret}, None, True, 1.5]},
+        raw={"custom": {secret: secret}, "payload": secret},
+    )
+    left = Redactor([Rule("card")]).turn(turn)
+    assert secret not in repr(left)
+    assert (left.key, left.at, left.who) == (turn.key, turn.at, turn.who)
+    assert left.custom == {"•••• 4242": ["•••• 4242", {"deep": "•••• 4242"}, None, True, 1.5]}
+
+
+def test_names_that_become_one_keep_their_values() -> None:
+    assert Redactor([Rule("email")]).value({"a@x.io": 1, "b@x.io": 2}) == {"•••@•••": 1, "•••@•••'": 2}
+
+
+def test_a_dry_run_says_what_where_and_how_often_but_not_what_it_is() -> None:
+    turns = read_turns(
+        [{"event": "bot", "text": "a@x.io, b@x.io, 4242424242424242", "data": {"custom": {"m": "c@x.io"}}}]
+    )
+    report = Redactor([Rule("email"), Rule("card")]).report(turns)
+    assert [(turn.key, kind, count) for turn, kind, count in report] == [
+        (turns[0].key, "card", 1),
+        (turns[0].key, "email", 3),
+    ]
+    assert Redactor([]).report(turns) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        (r"PIN \d+", None),
+        (r"(?<=code )\w{4,8}\b", None),
+        ("(", "not a regular expression"),
+        ("a*", "at least one character"),
+        (r"\b", "at least one character"),
+        ("(?=1)", "at least one character"),
+        ("(a|aa)+$", "too long"),
+        (r"^(\d|\d\d)+$", "too long"),
+    ],
+)
+def test_patterns_that_cannot_be_used_are_refused(pattern: str, problem: str | None) -> None:
+    told = pattern_problem(pattern)
+    assert told is None if problem is None else problem in str(told)
+
+
+def test_what_takes_too_long_to_check_does_not_leave_and_does_not_hold_up(caplog: pytest.LogCaptureFixture) -> None:
+    remove = Redactor([Rule("pattern", "(x|xx)+y$")])
+    secret = "x" * 60
+    begun = time.monotonic()
+    assert [remove.text(f"{secret} {number}") for number in range(10)] == ["••••"] * 10
+    assert time.monotonic() - begun < 2
+    assert "took too long" in caplog.text
+    assert secret not in caplog.text
+    assert remove.text("xxy") == "••••"
+
+
+@pytest.mark.parametrize("unit", ["a", "4", "4 ", "@", "a@", "a.", "DE89", "+49 176 ", "0 ", "ab1"])
+def test_the_time_is_bounded_whatever_the_text(unit: str) -> None:
+    rules = [Rule("card"), Rule("iban"), Rule("email"), Rule("phone", "DE"), Rule("entity", "passport")]
+    remove = Redactor(rules, [said("passport", "aaaaaaab"), said("passport", "444444445")])
+    begun = time.monotonic()
+    remove.text(unit * (30_000 // len(unit)))
+    assert time.monotonic() - begun < 3
+
+
+def test_phone_numbers_need_their_package_and_a_country_that_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert finders.phone_problem(None) is None
+    assert finders.phone_problem("DE") is None
+    assert "not a country" in str(finders.phone_problem("Germany"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "rasa-tiledesk[phone]" in str(finders.phone_problem(None))
+
+
+def test_patience_is_short() -> None:
+    assert patterns.PATIENCE <= 0.1
