@@ -7,8 +7,10 @@ wrong the user hears it: an action that raises shows the user nothing (rasa 3.6.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,10 +22,9 @@ from rasa_tiledesk import responses, server
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import RasaTiledeskError
 from rasa_tiledesk.handoff.ask import Answer, Outcome
-from rasa_tiledesk.handoff.conversation import Ask, latest_words, said_later
+from rasa_tiledesk.handoff.conversation import Ask
 from rasa_tiledesk.handoff.user_side import SLOT
 from rasa_tiledesk.runtime import runtime
-from rasa_tiledesk.transcript import Turn
 
 __all__ = ["ActionSessionStart", "ActionTiledeskHandoff", "ActionTiledeskRelay"]
 
@@ -33,6 +34,7 @@ Event = dict[str, Any]
 
 # Rasa's conversation lock lasts 60 s, Slack asks again after 3 s, people leave after 10: what is not done then failed.
 BUDGET_SECONDS = 8.0
+SAY_SECONDS = 4.0
 GRACE_SECONDS = 1.0
 
 _RESPONSES = {
@@ -56,14 +58,16 @@ class ActionTiledeskHandoff(Action):
         """The name bots use in rules and stories."""
         return "action_tiledesk_handoff"
 
-    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> list[Event]:
+    async def run(
+        self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Mapping[str, Any] | None
+    ) -> list[Event]:
         """Hand over; answers within 10 seconds, and never raises."""
         ask = Ask(
             sender_id=tracker.sender_id,
             events=tracker.events,
             slots=tracker.slots,
             channel=tracker.get_latest_input_channel(),
-            texts=responses.texts_of(domain),
+            texts=responses.texts_of(domain or {}),
         )
         deadline = Deadline(BUDGET_SECONDS)
         work = asyncio.get_running_loop().run_in_executor(_threads, _ask, ask, deadline)
@@ -73,7 +77,7 @@ class ActionTiledeskHandoff(Action):
             logger.error("no handoff: no answer within %.0f s", BUDGET_SECONDS + GRACE_SECONDS)
             work.add_done_callback(lambda late: _threads.submit(_take_back, late.result()))
             answer = Answer(Outcome.FAILED)
-        _utter(dispatcher, domain, _RESPONSES[answer.outcome])
+        _utter(dispatcher, domain or {}, _RESPONSES[answer.outcome])
         if answer.outcome not in (Outcome.CONNECTED, Outcome.ALREADY) or answer.handoff is None:
             return []
         return [
@@ -96,12 +100,15 @@ class ActionTiledeskRelay(Action):
         """The name in the slot's mapping."""
         return "action_tiledesk_relay"
 
-    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> list[Event]:
+    async def run(
+        self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Mapping[str, Any] | None
+    ) -> list[Event]:
         """Queue the message; clears the slot when the handoff is over."""
         if tracker.slots.get(SLOT) is None:
             return []
-        said = latest_words(tracker.events)
-        still_open = await asyncio.get_running_loop().run_in_executor(_threads, _carry, tracker.sender_id, said)
+        ends = _ends(tracker)
+        carry = functools.partial(_carry, tracker.sender_id, tracker.events, dict(tracker.slots), ends=ends)
+        still_open = await asyncio.get_running_loop().run_in_executor(_threads, carry)
         return [] if still_open else [SlotSet(SLOT, None)]
 
 
@@ -116,35 +123,56 @@ class ActionSessionStart(Action):
         """The name Rasa calls when a session begins."""
         return "action_session_start"
 
-    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Mapping[str, Any]) -> list[Event]:
+    async def run(
+        self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Mapping[str, Any] | None
+    ) -> list[Event]:
         """Begin the session, with the slots of the last one where the domain says so."""
         events: list[Event] = [SessionStarted()]
-        session = domain.get("session_config") or {}
+        session = (domain or {}).get("session_config") or {}
         if session.get("carry_over_slots_to_new_session", True):
             slots = {name: value for name, value in tracker.slots.items() if value is not None}
             slots.pop("session_started_metadata", None)
             events += [SlotSet(name, value) for name, value in slots.items()]
-        if tracker.slots.get(SLOT) is not None:
-            loop = asyncio.get_running_loop()
-            if await loop.run_in_executor(_threads, _carry, tracker.sender_id, None):
-                events += [SlotSet(SLOT, tracker.slots.get(SLOT)), ConversationPaused()]
+        shadow, loop = tracker.slots.get(SLOT), asyncio.get_running_loop()
+        if shadow is not None and await loop.run_in_executor(_threads, _has_open, tracker.sender_id):
+            events += [SlotSet(SLOT, shadow), ConversationPaused()]
         return [*events, ActionExecuted("action_listen")]
 
 
-def _carry(sender_id: str, said: Turn | None) -> bool:
-    """Whether the sender has an open handoff; what was said, if anything, is queued for it."""
+def _ends(tracker: Tracker) -> str | None:
+    """Whether the user ends the handoff by what was just said, and how."""
+    message = tracker.latest_message or {}
+    intent = (message.get("intent") or {}).get("name")
+    if intent == "restart" or str(message.get("text") or "").strip() == "/restart":
+        return "user's restart"
     try:
-        parts = runtime()
-        handoff = parts.ledger.open_handoff(sender_id)
-        if handoff is not None and said is not None:
-            parts.ledger.enqueue(handoff.id, said_later([said], handoff))
-            parts.worker.wake()
-        return handoff is not None
-    except RasaTiledeskError as error:
-        logger.error("the ledger could not be asked; the bot stays quiet: %s", error)
-    except Exception as error:  # a bot that talks over an agent is worse than one that is quiet
-        logger.exception("the ledger could not be asked; the bot stays quiet: unexpected %s", type(error).__name__)
+        return "user" if intent in runtime().endpoints.tiledesk.relay.end_intents else None
+    except RasaTiledeskError:
+        return None  # `_carry` says what is wrong
+
+
+def _carry(sender_id: str, events: Sequence[Event], slots: Mapping[str, Any], *, ends: str | None) -> bool:
+    """Carry what was said to the agent; False when there is no handoff any more."""
+    with _bot_stays_quiet():
+        return runtime().saying.say(sender_id, events, slots, ends=ends, deadline=Deadline(SAY_SECONDS))
     return True
+
+
+def _has_open(sender_id: str) -> bool:
+    with _bot_stays_quiet():
+        return runtime().ledger.open_handoff(sender_id) is not None
+    return True
+
+
+@contextlib.contextmanager
+def _bot_stays_quiet() -> Iterator[None]:
+    """A bot that talks over an agent is worse than one that is quiet; what was said is caught up from the tracker."""
+    try:
+        yield
+    except RasaTiledeskError as error:
+        logger.error("what the user said is not carried yet: %s", error)
+    except Exception as error:
+        logger.exception("what the user said is not carried yet: unexpected %s", type(error).__name__)
 
 
 def _ask(ask: Ask, deadline: Deadline) -> Answer:
@@ -171,7 +199,7 @@ def _utter(dispatcher: CollectingDispatcher, domain: Mapping[str, Any], response
     if response in (domain.get("responses") or {}):
         dispatcher.utter_message(response=response)
     else:
-        dispatcher.utter_message(text=responses.texts_of({})[response])
+        dispatcher.utter_message(text=responses.texts_of({})[response]["text"])
 
 
 def _leave_form(tracker: Tracker) -> list[Event]:

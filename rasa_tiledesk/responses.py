@@ -30,14 +30,14 @@ _DEFAULTS: Mapping[str, str] = {
 }
 
 
-def texts_of(domain: Mapping[str, Any]) -> dict[str, str]:
-    """The words of each response: the first variation the bot's domain has for every channel, else the default."""
+def texts_of(domain: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The words, and the buttons, of each response: the bot's first variation for every channel, else the default."""
     responses = domain.get("responses")
-    texts = dict(_DEFAULTS)
+    texts: dict[str, dict[str, Any]] = {name: {"text": text} for name, text in _DEFAULTS.items()}
     for name in texts:
         variations = responses.get(name) if isinstance(responses, Mapping) else None
         for variation in variations if isinstance(variations, list) else []:
             if isinstance(variation, Mapping) and variation.get("text") and not variation.get("channel"):
-                texts[name] = str(variation["text"])
+                texts[name] = {key: variation[key] for key in ("text", "buttons") if variation.get(key)}
                 break
     return texts

@@ -17,8 +17,11 @@ from rasa_tiledesk.endpoints import find_endpoints
 from rasa_tiledesk.errors import ConfigurationError, TrackerStoreError
 from rasa_tiledesk.handoff.ask import Asking
 from rasa_tiledesk.handoff.carry import Carrier
+from rasa_tiledesk.handoff.hooks import Hooks
 from rasa_tiledesk.handoff.ledger import Ledger
 from rasa_tiledesk.handoff.pace import Pace
+from rasa_tiledesk.handoff.relay import Relay
+from rasa_tiledesk.handoff.say import Saying
 from rasa_tiledesk.handoff.user_side import UserSide
 from rasa_tiledesk.handoff.worker import Worker
 from rasa_tiledesk.rasa import RasaClient
@@ -38,7 +41,9 @@ class Runtime:
     ledger: Ledger
     rasa: RasaClient
     asking: Asking
+    saying: Saying
     worker: Worker
+    hooks: Hooks | None
 
 
 _lock = threading.Lock()
@@ -80,10 +85,15 @@ def assemble(endpoints: Endpoints) -> Runtime:
     name = f"{socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     desk, rasa = desk_of(settings), rasa_of(settings)
     ledger = Ledger(settings.ledger.get_secret_value())
-    carrier = Carrier(settings, desk, ledger, reader, Pace())
-    worker = Worker(carrier, ledger, UserSide(rasa), name=name, give_up_after=settings.availability.wait_limit)
+    relay = Relay(settings, desk, ledger, UserSide(rasa))
+    pace = Pace()
+    carrier = Carrier(settings, desk, ledger, reader, pace, relay)
+    worker = Worker(carrier, ledger, name=name, give_up_after=settings.availability.wait_limit)
     asking = Asking(settings, desk, ledger, reader, name, worker.hand_on)
-    return Runtime(endpoints, desk, ledger, rasa, asking, worker)
+    saying = Saying(settings, desk, ledger, pace, name, worker.wake)
+    public_url = settings.relay.public_url if settings.relay.receive == "webhook" else None
+    hooks = Hooks(desk, ledger, public_url) if public_url else None
+    return Runtime(endpoints, desk, ledger, rasa, asking, saying, worker, hooks)
 
 
 def desk_of(settings: Settings) -> TiledeskClient:

@@ -7,9 +7,12 @@ rasa-sdk calls `attach_sanic_app_extensions` of registered plugins with its Sani
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import threading
+from json import loads
 from typing import Any
+from urllib.parse import unquote
 
 import pluggy
 from rasa_sdk.plugin import plugin_manager
@@ -19,16 +22,20 @@ from sanic.response import HTTPResponse, json, text
 
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import RasaTiledeskError
+from rasa_tiledesk.handoff.hooks import PATH, request_of
+from rasa_tiledesk.handoff.inbox import may_read, messages_after
 from rasa_tiledesk.handoff.ledger import State
 from rasa_tiledesk.runtime import Runtime, runtime
 
-__all__ = ["register"]
+__all__ = ["attach", "register", "serve"]
 
 logger = logging.getLogger(__name__)
 
 _NAME = "rasa_tiledesk"
 _implements = pluggy.HookimplMarker("rasa_sdk")
 _CHECK_SECONDS = 10.0
+LONGEST_WAIT = 30.0  # seconds that a client may wait for a message
+MAX_WEBHOOK = 8_000_000  # bytes; `request.close` carries all messages of the request
 
 
 def register() -> None:
@@ -41,10 +48,26 @@ def register() -> None:
 class _Plugin:
     @_implements
     def attach_sanic_app_extensions(self, app: Sanic[Any, Any]) -> None:
-        app.register_listener(_start, "after_server_start")
-        app.register_listener(_stop, "before_server_stop")
-        app.add_route(_health, "/tiledesk/health", methods=["GET"], name="tiledesk_health")
-        app.add_route(_metrics, "/tiledesk/metrics", methods=["GET"], name="tiledesk_metrics")
+        attach(app)
+
+
+def attach(app: Sanic[Any, Any]) -> None:
+    """Add the worker and the routes to a Sanic app."""
+    app.register_listener(_start, "after_server_start")
+    app.register_listener(_stop, "before_server_stop")
+    app.add_route(_webhook, PATH, methods=["POST"], name="tiledesk_webhook", stream=True)
+    app.add_route(_inbox, "/tiledesk/conversations/<sender_id:path>/messages", methods=["GET"], name="tiledesk_inbox")
+    app.add_route(_health, "/tiledesk/health", methods=["GET"], name="tiledesk_health")
+    app.add_route(_metrics, "/tiledesk/metrics", methods=["GET"], name="tiledesk_metrics")
+
+
+def serve(host: str, port: int) -> None:
+    """Serve the routes and run the worker in this process until it is told to stop."""
+    app: Sanic[Any, Any] = Sanic("rasa_tiledesk", configure_logging=False)
+    attach(app)
+    # Sanic 22.9 and later start processes of their own otherwise; 21.12 knows no such choice.
+    alone = {"single_process": True} if "single_process" in inspect.signature(app.run).parameters else {}
+    app.run(host=host, port=port, access_log=False, **alone)  # type: ignore[arg-type]
 
 
 async def _start(_app: Any, _loop: Any) -> None:
@@ -73,10 +96,92 @@ def _start_work() -> None:
         desk = parts.desk.within(Deadline(_CHECK_SECONDS))
         desk.check_credential()
         department = desk.department(parts.endpoints.tiledesk.department)
+        if parts.hooks:
+            parts.hooks.mend()
     except RasaTiledeskError as error:
         logger.error("no handoff will work until this is mended: %s", error)
         return
     logger.info("ready to hand over to department %s", department.name)
+
+
+async def _webhook(request: Request) -> HTTPResponse:
+    """Takes Tiledesk's webhooks: 200 taken, 401 not Tiledesk, 400 not its shape, 413 too large, 503 ask again.
+
+    The secret is checked before the body is read, and no more of the body is read than a webhook has. Nothing of it is
+    believed but which request to look at.
+    """
+    secret = request.headers.get("x-hook-secret", "")
+    loop = asyncio.get_running_loop()
+    try:
+        if not await loop.run_in_executor(None, _knows, secret):
+            return json({"error": "x-hook-secret is missing or wrong"}, status=401)
+        body = await _body(request)
+        if body is None:
+            return json({"error": f"larger than {MAX_WEBHOOK} bytes"}, status=413)
+        try:
+            request_id = request_of(loads(body), runtime().endpoints.tiledesk.project_id)
+        except (ValueError, RecursionError):
+            return json({"error": "not a webhook of Tiledesk"}, status=400)
+        known = request_id is not None and await loop.run_in_executor(None, _hint, request_id)
+    except RasaTiledeskError as error:
+        logger.error("a webhook could not be taken: %s", error)
+        return json({"error": "try again later"}, status=503)
+    return json({"taken": known})
+
+
+def _knows(secret: str) -> bool:
+    hooks = runtime().hooks
+    return hooks is not None and hooks.knows(secret)
+
+
+def _hint(request_id: str) -> bool:
+    known = runtime().ledger.hint(request_id)
+    if known:
+        runtime().worker.wake()
+    return known
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body, or None when it is larger than any webhook."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        chunk = await request.stream.read()  # type: ignore[union-attr]
+        if not chunk:
+            return b"".join(chunks)
+        size += len(chunk)
+        if size > MAX_WEBHOOK:
+            return None
+        chunks.append(chunk)
+
+
+async def _inbox(request: Request, sender_id: str) -> HTTPResponse:
+    """What agents said to one user, for clients of channels that cannot be written to; waits for it when asked to.
+
+    `after` is the id of the last message the client has, `wait` how many seconds it waits for another.
+    """
+    loop, sender_id = asyncio.get_running_loop(), unquote(sender_id)
+    try:
+        parts = runtime()
+        secret = parts.endpoints.tiledesk.relay.client_secret
+        if secret is None:
+            return json({"error": "tiledesk.relay.client_secret is not set"}, status=404)
+        if not may_read(request.headers.get("authorization", ""), secret.get_secret_value(), sender_id):
+            return json({"error": "the token is missing or is another conversation's"}, status=401)
+        try:
+            wait = min(float(request.args.get("wait", 0)), LONGEST_WAIT)
+        except ValueError:
+            return json({"error": "wait: expected seconds"}, status=400)
+        end = loop.time() + wait
+        while True:
+            tracker = await loop.run_in_executor(None, parts.rasa.tracker, sender_id)
+            messages = messages_after(tracker.get("events") or [], request.args.get("after"))
+            if messages or loop.time() >= end:
+                return json({"messages": messages})
+            await asyncio.sleep(min(1.0, max(0.0, end - loop.time())))
+    except RasaTiledeskError as error:
+        logger.error("a client could not read its messages: %s", error)
+        return json({"error": "try again later"}, status=503)
 
 
 async def _health(_request: Request) -> HTTPResponse:

@@ -75,6 +75,7 @@ class Bot:
         self._env = _env({**env, "ACTION_ENDPOINT_URL": f"{self.actions_url}/webhook"})
         self._http = requests.Session()
         self._http.trust_env = False  # a proxy of the environment cannot reach this computer
+        self._model = Path()
         self._rasa: Child | None = None
         self._actions: Child | None = None
 
@@ -130,12 +131,17 @@ class Bot:
         credentials = yaml.load(EXAMPLE_BOT / "credentials.yml")
         credentials["callback"]["url"] = self.callbacks.url
         yaml.dump(credentials, self.folder / "credentials.yml")
-        command = [*_rasa("run"), "--enable-api", "--interface", "127.0.0.1", "--port", str(self._rasa_port)]
-        command += ["--model", str(model), "--endpoints", "endpoints.yml", "--credentials", "credentials.yml"]
-        self._rasa = Child("Rasa", command, log=self.rasa_log, cwd=self.folder, env=self._env)
+        self._model = model
+        self._rasa = self._new_rasa()
         self._start_actions({})
-        # Rasa answers /status with 409 until the model is loaded.
-        self._rasa.wait_ready(lambda: self._answers(f"{self.url}/status"), seconds=180)
+        self._rasa.wait_ready(self._rasa_is_ready, seconds=180)
+
+    def restart_rasa(self) -> None:
+        """End the Rasa server as a crash would, and start it again."""
+        if self._rasa:
+            self._rasa.kill()
+        self._rasa = self._new_rasa()
+        self._rasa.wait_ready(self._rasa_is_ready, seconds=180)
 
     def stop(self) -> None:
         """Stop both servers."""
@@ -143,6 +149,14 @@ class Bot:
             if child:
                 child.stop()
         self._http.close()
+
+    def _new_rasa(self) -> Child:
+        command = [*_rasa("run"), "--enable-api", "--interface", "127.0.0.1", "--port", str(self._rasa_port)]
+        command += ["--model", str(self._model), "--endpoints", "endpoints.yml", "--credentials", "credentials.yml"]
+        return Child("Rasa", command, log=self.rasa_log, cwd=self.folder, env=self._env)
+
+    def _rasa_is_ready(self) -> bool:
+        return self._answers(f"{self.url}/status")  # 409 until the model is loaded
 
     def _start_actions(self, env: Mapping[str, str]) -> None:
         command = [str(ENVIRONMENT.python), "-m", "rasa_sdk", "--actions", "actions", "--port", str(self._actions_port)]

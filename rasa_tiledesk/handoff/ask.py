@@ -19,11 +19,21 @@ from typing import Any, Callable
 
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import TiledeskError, TiledeskNotFound, TiledeskUncertain, TrackerStoreError
-from rasa_tiledesk.handoff.conversation import Ask, Placed, addressed, history_messages, opening_messages, speakers
+from rasa_tiledesk.handoff.conversation import (
+    Ask,
+    Placed,
+    addressed,
+    history_messages,
+    opening_messages,
+    redactor,
+    speakers,
+)
 from rasa_tiledesk.handoff.ledger import Handoff, Ledger, State
-from rasa_tiledesk.settings import Settings
+from rasa_tiledesk.handoff.user_facts import about, tell
+from rasa_tiledesk.settings import EntityRule, History, LastTurns, Settings, SlotRule
 from rasa_tiledesk.tiledesk import TiledeskClient
 from rasa_tiledesk.trackers import TrackerReader, merge
+from rasa_tiledesk.transcript import read_turns
 
 __all__ = ["Answer", "Asking", "Outcome", "open_unseen", "sign_in", "whole_history"]
 
@@ -31,6 +41,12 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 30.0
 STORE_SECONDS = 3.0  # how long the tracker store may take
+
+# So many turns more than wanted: a button stands a few turns before its click.
+_BEFORE = 30
+
+# More than so many handoffs of one conversation within so many seconds are a loop, not a wish.
+LOOP_HANDOFFS, LOOP_SECONDS = 4, 60
 
 Event = Mapping[str, Any]
 
@@ -84,6 +100,14 @@ class Asking:
         running = self.ledger.open_handoff(ask.sender_id)
         if running is not None:
             return Answer(Outcome.ALREADY, running)
+        since = self.ledger.now() - LOOP_SECONDS * 1000
+        if sum(handoff.created > since for handoff in self.ledger.of_sender(ask.sender_id)) >= LOOP_HANDOFFS:
+            logger.error(
+                "no handoff: %d in %d s for one conversation; the bot hands over again and again, check its rules",
+                LOOP_HANDOFFS,
+                LOOP_SECONDS,
+            )
+            return Answer(Outcome.FAILED)
         desk = self.desk.within(deadline)
         try:
             refused = self._refused(desk)
@@ -125,9 +149,10 @@ class Asking:
         messages: list[Placed]
         if history.import_ == "direct":
             events, unreadable = whole_history(ask.events, ask.sender_id, self.settings, self.reader, deadline)
-            messages, older = history_messages(events, by, history, unreadable=unreadable), False
+            messages = history_messages(events, by, history, unreadable=unreadable, slots=ask.slots)
+            older = False
         else:
-            messages, older = opening_messages(ask.events, by, history)
+            messages, older = opening_messages(ask.events, by, history, ask.slots)
         context = {
             "import": history.import_,
             "older": older,
@@ -138,7 +163,10 @@ class Asking:
             "language": ask.slot("language"),
             "channel": ask.channel,
             "first_text": _first_words(messages),
+            "last_key": messages[-1][1].partition("/")[0] if messages else None,
             "texts": dict(ask.texts),
+            "named": ask.slot(requester.name_slot) is not None,
+            "about": about(ask, requester, redactor(history, ask.events, ask.slots)),
         }
         return self.ledger.begin(
             handoff_id,
@@ -171,6 +199,7 @@ class Asking:
         self.ledger.advance(handoff.id, self.name, seconds=LEASE_SECONDS, attempt=keys)
         desk.send_messages(handoff.request_id, [addressed(handoff, message.body) for message in messages])
         self.ledger.advance(handoff.id, self.name, seconds=LEASE_SECONDS, arrived=keys)
+        tell(handoff, desk)
         return self.ledger.move(handoff, State.LIVE)
 
 
@@ -226,11 +255,32 @@ def whole_history(
     if settings.history.scope == "session" and any(event.get("event") == "session_started" for event in running):
         return list(running), False
     try:
-        stored = reader.events(sender_id, deadline=Deadline(min(STORE_SECONDS, deadline.remaining())))
+        stored = _stored(
+            running, sender_id, settings.history, reader, Deadline(min(STORE_SECONDS, deadline.remaining()))
+        )
     except TrackerStoreError as error:
         logger.error("earlier history left out: %s", error)
         return list(running), True
     return [*merge(stored, [dict(event) for event in running])], False
+
+
+def _stored(
+    running: Sequence[Event], sender_id: str, history: History, reader: TrackerReader, deadline: Deadline
+) -> list[dict[str, Any]]:
+    """What the store holds: of a `last: N` the newest events, so that it costs what N turns cost; else all.
+
+    A value that must not leave may have been named by an entity or a slot long ago: then all are read too.
+    """
+    by_value = any(isinstance(rule, (EntityRule, SlotRule)) for rule in history.redact)
+    if not isinstance(history.scope, LastTurns) or by_value:
+        return reader.events(sender_id, deadline=deadline)
+    turns = max(history.scope.last, len(read_turns(running))) + _BEFORE
+    newest = 3 * turns  # slots and beginnings of sessions are among them, and what is said to programs
+    while True:
+        stored = reader.events(sender_id, deadline=deadline, newest=newest)
+        if len(stored) < newest or len(read_turns(stored)) >= turns:
+            return stored
+        newest *= 4
 
 
 def _exists(handoff: Handoff, desk: TiledeskClient) -> bool:

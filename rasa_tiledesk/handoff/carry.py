@@ -24,8 +24,10 @@ from rasa_tiledesk.errors import (
 )
 from rasa_tiledesk.handoff.ask import open_unseen, sign_in, whole_history
 from rasa_tiledesk.handoff.conversation import FIRST_NATIVE, addressed, older_messages, speakers
-from rasa_tiledesk.handoff.ledger import Carried, Handoff, Ledger, State
+from rasa_tiledesk.handoff.ledger import Carried, Direction, Handoff, Ledger, State
 from rasa_tiledesk.handoff.pace import Pace
+from rasa_tiledesk.handoff.relay import ENDED_KEY, Relay
+from rasa_tiledesk.handoff.user_facts import tell
 from rasa_tiledesk.settings import Settings
 from rasa_tiledesk.tiledesk import TiledeskClient
 from rasa_tiledesk.trackers import TrackerReader
@@ -56,6 +58,7 @@ class Carrier:
         ledger: where the work is, and what is done of it.
         reader: reads the tracker store, when the history is no longer in memory.
         pace: how fast one sender may speak.
+        relay: brings agents' words to the user.
         refused: how often each message under way was answered 500, by handoff and key.
     """
 
@@ -64,6 +67,7 @@ class Carrier:
     ledger: Ledger
     reader: TrackerReader
     pace: Pace
+    relay: Relay
     refused: Counter[str] = field(default_factory=Counter)
 
     def run(self, handoff: Handoff, lease: str, events: Sequence[Mapping[str, Any]] | None = None) -> float | None:
@@ -89,13 +93,32 @@ class Carrier:
             wait = self._send(handoff, lease)
             if wait is not None:
                 return wait
-            self._assign(handoff)
+            if not handoff.context.get("ending"):
+                self._assign(handoff)
             handoff = self.ledger.move(handoff, State.LIVE, due_in=0)
         if handoff.state is State.LIVE:
-            return self._send(handoff, lease)
-        if handoff.state is State.FAILING:
-            return self._clean_up(handoff)
-        return None
+            wait = self._send(handoff, lease)
+            if wait is not None:
+                return wait
+            handoff = self._listen(handoff)
+        if handoff.state is not State.FAILED:
+            self.relay.deliver(
+                handoff, lambda arrived, attempt: self._hold(handoff, lease, arrived=arrived, attempt=attempt)
+            )
+        return self._clean_up(handoff) if handoff.state is State.FAILING else None
+
+    def _listen(self, handoff: Handoff) -> Handoff:
+        """Hear what agents have said; end the handoff when they, or the user, have ended it."""
+        ending = handoff.context.get("ending")
+        if ending:
+            if not self.desk.request(handoff.request_id).closed:
+                self.desk.close(handoff.request_id)
+            self.relay.end(handoff)
+        elif handoff.listen <= self.ledger.now():
+            self.relay.listen(handoff)
+        if not any(message.key == ENDED_KEY for message in self.ledger.pending(handoff.id, Direction.TO_USER)):
+            return handoff
+        return self.ledger.move(handoff, State.CLOSED, note=f"by the {ending or 'agent'}", due_in=0)
 
     def _take_up(self, handoff: Handoff, lease: str) -> Handoff:
         """Go on where an action was killed."""
@@ -181,6 +204,7 @@ class Carrier:
         return self.refused[key] >= PATIENCE and message.key not in self._keys_in_tiledesk(handoff)
 
     def _assign(self, handoff: Handoff) -> None:
+        tell(handoff, self.desk)
         if handoff.context["import"] == "staged":
             if handoff.context["opened_by"] != "user":
                 self.desk.set_first_text(handoff.request_id, handoff.context["first_text"])

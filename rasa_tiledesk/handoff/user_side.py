@@ -11,7 +11,7 @@ from rasa_tiledesk.handoff.ledger import Handoff
 from rasa_tiledesk.rasa import RasaClient
 from rasa_tiledesk.responses import CONNECTING, texts_of
 
-__all__ = ["SLOT", "UserSide"]
+__all__ = ["MARK", "SLOT", "UserSide"]
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,10 @@ SLOT = "tiledesk_handoff"
 _LISTEN = {"event": "action", "name": "action_listen"}
 
 
+# Marks what we brought: an agent's words, and a notice of ours, once each.
+MARK = "tiledesk_message"
+
+
 @dataclass(frozen=True)
 class UserSide:
     """Reaches a conversation in Rasa. Never from inside an action of that conversation: its lock is held.
@@ -28,41 +32,74 @@ class UserSide:
     Attributes:
         rasa: Rasa's HTTP API.
 
-    Every method raises RasaApiError.
+    Every method raises RasaApiError. What is delivered is marked with a key, so that after an unknown outcome
+    `delivered_keys` tells whether it was.
     """
 
     rasa: RasaClient
 
-    def give_back(self, handoff: Handoff, response: str) -> None:
-        """Tell the user why, and let the bot answer again."""
+    def can_reach(self, handoff: Handoff) -> bool:
+        """Whether Rasa's HTTP API can name this conversation at all."""
+        return self.rasa.can_name(handoff.sender_id)
+
+    def say(self, handoff: Handoff, response: str, key: str) -> None:
+        """Tell the user something in the bot's words."""
+        self._append(handoff, [_said(handoff, response, key)])
+
+    def deliver(self, handoff: Handoff, event: Mapping[str, Any], key: str) -> str | None:
+        """Bring the user an agent's words; they are in the tracker too. Returns the user's channel."""
+        marked = {**event, "metadata": {**event["metadata"], MARK: f"{handoff.id}/{key}"}}
+        channel = self._append(handoff, [marked]).get("latest_input_channel")
+        return channel if isinstance(channel, str) else None
+
+    def give_back(self, handoff: Handoff, response: str, key: str) -> None:
+        """Tell the user why, and let the bot answer again: from the next message on, not what was said meanwhile."""
         events = [
-            _said(handoff, response),
+            _said(handoff, response, key),
             {"event": "slot", "name": SLOT, "value": None},
             {"event": "resume"},
             _LISTEN,
         ]
         self._append(handoff, events)
 
-    def keep_quiet(self, handoff: Handoff) -> bool:
-        """Pause the bot, and tell the user, when the action's own answer never reached Rasa. True when it had not."""
-        tracker = self.rasa.tracker(handoff.sender_id, include_events="NONE")
+    def delivered_keys(self, handoff: Handoff) -> set[str]:
+        """The keys of this handoff that are in the tracker."""
+        mine = f"{handoff.id}/"
+        events = self.rasa.tracker(handoff.sender_id).get("events") or []
+        marks = (str((event.get("metadata") or {}).get(MARK) or "") for event in events if event["event"] == "bot")
+        return {mark[len(mine) :] for mark in marks if mark.startswith(mine)}
+
+    def keep_quiet(self, handoff: Handoff) -> list[dict[str, Any]]:
+        """Pause the bot where it is not: the action's answer was lost, or a new session ended the pause.
+
+        Returns:
+            The conversation's events.
+        """
+        tracker = self.rasa.tracker(handoff.sender_id)
+        events: list[dict[str, Any]] = tracker.get("events") or []
         if tracker.get("paused"):
-            return False
+            return events
         logger.warning("handoff %s: the bot was not paused; paused again", handoff.id)
         pause: list[dict[str, Any]] = [
             {"event": "pause"},
             {"event": "slot", "name": SLOT, "value": handoff.id},
             _LISTEN,
         ]
-        # Who has the slot has been told already; since then a new session or a restart has ended the pause.
+        # Who has the slot has been told already.
         told = (tracker.get("slots") or {}).get(SLOT) == handoff.id
-        self._append(handoff, pause if told else [_said(handoff, CONNECTING), *pause])
-        return True
+        self._append(handoff, pause if told else [_said(handoff, CONNECTING, "connecting"), *pause])
+        return events
 
-    def _append(self, handoff: Handoff, events: Sequence[Mapping[str, Any]]) -> None:
-        self.rasa.append_events(handoff.sender_id, events, output_channel="latest", side_effects=True)
+    def _append(self, handoff: Handoff, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return self.rasa.append_events(handoff.sender_id, events, output_channel="latest", side_effects=True)
 
 
-def _said(handoff: Handoff, response: str) -> dict[str, Any]:
+def _said(handoff: Handoff, response: str, key: str) -> dict[str, Any]:
     texts = {**texts_of({}), **(handoff.context.get("texts") or {})}
-    return {"event": "bot", "text": texts[response], "metadata": {"utter_action": response}}
+    words = texts[response]
+    event: dict[str, Any] = {
+        "event": "bot",
+        "text": words["text"],
+        "metadata": {"utter_action": response, MARK: f"{handoff.id}/{key}"},
+    }
+    return {**event, "data": {"buttons": words["buttons"]}} if words.get("buttons") else event

@@ -15,21 +15,22 @@ from typing import Any, Callable
 from rasa_tiledesk.errors import LedgerError, RasaApiError, RasaTiledeskError, TiledeskRateLimited
 from rasa_tiledesk.handoff.carry import LEASE_SECONDS, Carrier, LeaseLost
 from rasa_tiledesk.handoff.ledger import Handoff, Ledger, State
-from rasa_tiledesk.handoff.user_side import UserSide
-from rasa_tiledesk.responses import FAILED
 
 __all__ = ["Worker", "backoff"]
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-LONGEST_BACKOFF = 60.0
+SHORT_BACKOFF, LONG_BACKOFF = 8.0, 60.0
+PERSISTENT = 30  # after so many attempts in a row it is no hiccup: someone is waiting, but nobody is at work on it
 ANSWERED_SECONDS = 12.0  # by then an action has answered, or never will
+LOOK_SECONDS = 300.0  # how often to see in Rasa whether the bot is still paused
 
 
 def backoff(attempts: int, jitter: float) -> float:
-    """Seconds until the next attempt: doubling from 1 to 60, between half and the whole of it."""
-    return float(min(LONGEST_BACKOFF, 2.0 ** min(attempts, 10)) * (0.5 + jitter / 2))
+    """Seconds until the next attempt: doubling from 1 to 8, then 60; between half and the whole of it."""
+    longest = SHORT_BACKOFF if attempts < PERSISTENT else LONG_BACKOFF
+    return float(min(longest, 2.0 ** min(attempts, 10)) * (0.5 + jitter / 2))
 
 
 class Worker:
@@ -38,7 +39,6 @@ class Worker:
     Args:
         carrier: does the work of one handoff.
         ledger: where the work is found.
-        user: the way to the user.
         name: who holds the leases; unique among all processes that share the ledger.
         give_up_after: seconds after the ask when a handoff that could not be opened or imported is given up, and the
             user told.
@@ -50,7 +50,6 @@ class Worker:
         self,
         carrier: Carrier,
         ledger: Ledger,
-        user: UserSide,
         *,
         name: str,
         give_up_after: float,
@@ -59,7 +58,8 @@ class Worker:
     ) -> None:
         self._carrier = carrier
         self._ledger = ledger
-        self._user = user
+        self._relay = carrier.relay
+        self._looked: dict[str, float] = {}
         self._name = name
         self._give_up_after = give_up_after
         self._jitter = jitter
@@ -124,28 +124,31 @@ class Worker:
         else:
             self._events.pop(handoff.id, None)
             if wait is None:
-                wait = self._keep_quiet(self._ledger.handoff(handoff.id))
-            if wait is None:
-                self._ledger.done(handoff.id)
+                self._ledger.done(handoff.id, again_in=self._look_at_rasa(self._ledger.handoff(handoff.id)))
             else:
                 self._ledger.due_in(handoff.id, wait)
 
-    def _keep_quiet(self, handoff: Handoff) -> float | None:
-        """Make sure, once, that the bot is paused: the action's answer may never have reached Rasa."""
-        if handoff.state is not State.LIVE or handoff.context.get("quiet"):
+    def _look_at_rasa(self, handoff: Handoff) -> float | None:
+        """See in Rasa, from time to time, whether the bot is paused and whether a message was missed.
+
+        Returns:
+            Seconds until the next look.
+        """
+        if handoff.state is not State.LIVE:
+            self._looked.pop(handoff.id, None)
             return None
-        age = (self._ledger.now() - handoff.created) / 1000
-        if age < ANSWERED_SECONDS:  # the action may still be running, and its answer on its way
-            return ANSWERED_SECONDS - age
+        now = self._ledger.now() / 1000
+        due = max(self._looked.get(handoff.id, 0.0), handoff.created / 1000 + ANSWERED_SECONDS)
+        if now < due:  # at first: until then the action may still be running, and its answer be on its way
+            return due - now
+        wait = LOOK_SECONDS
         try:
-            self._user.keep_quiet(handoff)
+            self._relay.look_at_rasa(handoff)
         except RasaApiError as error:
-            if error.status is None and age < self._give_up_after:
-                logger.warning("handoff %s: whether the bot is paused is not known yet: %s", handoff.id, error)
-                return backoff(3, self._jitter())
-            logger.error("handoff %s: whether the bot is paused is not known: %s", handoff.id, error)
-        self._ledger.remember(handoff, quiet=True)
-        return None
+            logger.error("handoff %s: Rasa could not be asked whether the bot is paused: %s", handoff.id, error)
+            wait = LOOK_SECONDS / 10
+        self._looked[handoff.id] = now + wait
+        return wait
 
     def _failed(self, handoff: Handoff, error: Exception) -> None:
         words = str(error) if isinstance(error, RasaTiledeskError) else type(error).__name__
@@ -163,11 +166,8 @@ class Worker:
     def _give_up(self, handoff: Handoff, words: str) -> None:
         logger.error("handoff %s given up after %d attempts: %s", handoff.id, handoff.attempts + 1, words)
         self._events.pop(handoff.id, None)
+        self._relay.give_up(handoff)
         self._ledger.move(handoff, State.FAILING, note=words, due_in=0)
-        try:
-            self._user.give_back(handoff, FAILED)
-        except RasaApiError as error:
-            logger.error("handoff %s: the user could not be told: %s", handoff.id, error)
 
     def _work(self, lease: str) -> None:
         while not self._stopping.is_set():

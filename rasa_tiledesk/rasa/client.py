@@ -108,6 +108,11 @@ class RasaClient:
         self._call("GET", "/status", {}, deadline=deadline)
         return str(version)
 
+    @staticmethod
+    def can_name(sender_id: str) -> bool:
+        """Whether Rasa's HTTP API can reach this conversation: it does not decode what stands in a path."""
+        return bool(_NAMEABLE.fullmatch(sender_id))
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -122,7 +127,7 @@ class RasaClient:
         body: Any = None,
         deadline: Deadline | None = None,
     ) -> dict[str, Any]:
-        if not _NAMEABLE.fullmatch(sender_id):
+        if not self.can_name(sender_id):
             raise RasaApiError(
                 "Rasa: its HTTP API cannot name this sender id: it does not decode paths, so an id with spaces, "
                 'letters outside ASCII, or any of % ? # [ ] { } | \\ ^ " < > ` is out of reach',

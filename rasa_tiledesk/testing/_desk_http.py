@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import struct
+import sys
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -136,6 +137,10 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a call that hangs is let go by the bell, not waited for
     request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a caller that went away is no error of ours
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

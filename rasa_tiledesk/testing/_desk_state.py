@@ -237,10 +237,9 @@ class Desk:
         self._system(request, "Chat closed", attributes)
 
     def change(self, request_id: str, body: Json) -> Json:
-        """PATCH /{project}/requests/{request}: of its many fields, the one that we set; empty ones are passed over."""
+        """PATCH /{project}/requests/{request}: of its many fields, those that we set; empty ones are passed over."""
         request = self.find(request_id)
-        if body.get("first_text"):
-            request["first_text"] = body["first_text"]
+        request.update({name: body[name] for name in ("first_text", "tags") if body.get(name)})
         self._emit("request.update", self._request_json(request))
         return self._request_json(request)
 

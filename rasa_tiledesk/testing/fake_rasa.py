@@ -56,11 +56,15 @@ class FakeRasa:
     Attributes:
         delivered: what `execute_side_effects` sent, per channel: messages with `recipient_id`, oldest first.
         requests: the calls received, oldest first: method and path.
+        latency: seconds added to every answer.
+        refusing: channels that raise when they send: Rasa then answers 500 and keeps nothing (telegram does, 3.6.21).
     """
 
     def __init__(self, *, token: str | None = None, api: bool = True, channels: Iterable[str] = ("callback",)) -> None:
         self.delivered: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.requests: list[tuple[str, str]] = []
+        self.latency = 0.0
+        self.refusing: set[str] = set()
         self._token = token
         self._api = api
         self._channels = frozenset(channels)
@@ -173,6 +177,12 @@ class FakeRasa:
         except ValueError as error:
             return _failure(500, "ConversationError", f"An unexpected error occurred. Error: {error}")
         with self._lock(sender_id):
+            if query.get("execute_side_effects") == "true" and self.refusing:
+                latest = state(sender_id, _last_session(self.events(sender_id)), verbosity)["latest_input_channel"]
+                if (
+                    latest if query.get("output_channel") == "latest" else query.get("output_channel")
+                ) in self.refusing:
+                    return _failure(500, "ConversationError", "An unexpected error occurred. Error: the channel raised")
             session = _last_session(self.events(sender_id))
             session += self._append(sender_id, added)
             after = state(sender_id, session, verbosity)
@@ -212,6 +222,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes
 
     def do_GET(self) -> None:
         self._serve()
@@ -234,6 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             return self._send(*_failure(fault, "ConversationError", "An unexpected error occurred. Error: as told"))
         status, answer = rasa._answer(self.command, self.path, body)
+        rasa._closing.wait(rasa.latency)
         return self._reset() if fault == "lost" else self._send(status, answer)
 
     def _send(self, status: int, answer: Any) -> None:

@@ -18,6 +18,7 @@ __all__ = ["TiledeskClient"]
 
 _REQUEST = "/{project}/requests/{request}"
 _MESSAGES = _REQUEST + "/messages"
+_TAG_COLOUR = "#5a17ee"
 _NOBODYS_REQUEST = "rasa-tiledesk-check"  # asked for to see whether we may ask
 
 
@@ -222,6 +223,14 @@ class TiledeskClient(Users, Desk):
     def set_first_text(self, request_id: str, text: str) -> None:
         """Set what the agents read in their list of requests."""
         self._call("PATCH", _REQUEST, ids={"request": request_id}, body={"first_text": text}, repeatable=True)
+
+    def set_tag(self, request_id: str, tag: str) -> None:
+        """Set the tag that agents see and filter by, in place of any others.
+
+        Not by `PUT .../tag`, which adds one, and publishes it to RabbitMQ too (routes/request.js:2493).
+        """
+        tags = [{"tag": tag, "color": _TAG_COLOUR}]
+        self._call("PATCH", _REQUEST, ids={"request": request_id}, body={"tags": tags}, repeatable=True)
 
     # Messages
 

@@ -84,7 +84,9 @@ class Signer:
             return token
         assert isinstance(self._credential, AgentLogin)  # noqa: S101 - the others have a token from the start
         if not self._lock.acquire(timeout=deadline.remaining()):
-            raise TiledeskUnreachable("POST /auth/signin", "no time left to wait for the sign-in")
+            raise TiledeskUnreachable(
+                "POST /auth/signin", "another call's sign-in got no answer in time", hint="check tiledesk.url"
+            )
         try:
             if self._token is None:
                 self._token = self._sign_in(self._credential, deadline)

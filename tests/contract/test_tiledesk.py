@@ -437,6 +437,15 @@ class TestAssigning:
         assert desk.requests()[0]["first_text"] == "A human, please"
         assert eventually(lambda: texts(client, request_id)[-1].endswith(": A human, please"))
 
+    def test_a_tag_set_twice_is_one_tag_and_needs_no_queue(
+        self, desk: FakeTiledesk, client: TiledeskClient, jane: EndUser
+    ) -> None:
+        request_id = opened(desk, client, jane)
+        for _ in range(2):
+            client.set_tag(request_id, "shop-bot")
+        client.assign(request_id, desk.default_department)
+        assert [tag["tag"] for tag in desk.requests()[0]["tags"]] == ["shop-bot"]
+
 
 class TestMessages:
     def test_many_lose_their_order_and_share_a_time(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -34,21 +35,33 @@ class Conversation:
         return answers
 
 
-def opened_by(agent: Agent, before: set[str]) -> dict[str, Any]:
-    """The one conversation that Tiledesk has and did not have before."""
-    (request,) = [request for request in agent.requests() if request["request_id"] not in before]
-    return request
+def opened_by(agent: Agent, before: set[str], *, seconds: float = 30) -> dict[str, Any]:
+    """The one conversation that agents see and did not see before; staged, they see it when all of it is there."""
+    end = time.monotonic() + seconds
+    while True:
+        new = [request for request in agent.requests() if request["request_id"] not in before]
+        if new or time.monotonic() > end:
+            (request,) = new
+            return request
+        time.sleep(0.1)
 
 
 def ids(agent: Agent) -> set[str]:
     return {request["request_id"] for request in agent.requests()}
 
 
+@pytest.fixture(scope="module", params=["staged", "direct"])
+def maria(request: pytest.FixtureRequest, bot: Bot) -> str:
+    """A user of a bot that imports this way."""
+    bot.restart_actions(tiledesk={"history": {"import": request.param}})
+    return f"maria-{request.param}"
+
+
 @pytest.fixture(scope="module")
-def handed_over(bot: Bot, agent: Agent) -> tuple[Conversation, dict[str, Any], list[Message]]:
+def handed_over(bot: Bot, agent: Agent, maria: str) -> tuple[Conversation, dict[str, Any], list[Message]]:
     """A conversation of every kind of turn, the request it became, and the request's messages."""
     before = ids(agent)
-    conversation = Conversation(bot, "maria")
+    conversation = Conversation(bot, maria)
     for text in (
         "Hi there",
         "I'm Maria",
@@ -90,10 +103,10 @@ def test_names_are_those_of_the_user_and_of_one_bot(handed_over: HandedOver) -> 
     assert all(name.strip() for _, name in bots)
 
 
-def test_times_are_those_of_the_conversation(handed_over: HandedOver, bot: Bot) -> None:
+def test_times_are_those_of_the_conversation(handed_over: HandedOver, bot: Bot, maria: str) -> None:
     times = [message.time for message in handed_over[2]]
     assert times == sorted(set(times))
-    first_event = next(event for event in bot.tracker("maria")["events"] if event["event"] == "user")
+    first_event = next(event for event in bot.tracker(maria)["events"] if event["event"] == "user")
     assert times[0] == int(first_event["timestamp"] * 1000)
 
 
@@ -104,13 +117,13 @@ def test_a_click_is_shown_as_its_title_and_the_picture_as_a_picture(handed_over:
     assert picture.raw["type"] == "image"
 
 
-def test_the_user_is_told_and_the_bot_is_silent_from_then_on(handed_over: HandedOver, bot: Bot) -> None:
+def test_the_user_is_told_and_the_bot_is_silent_from_then_on(handed_over: HandedOver, bot: Bot, maria: str) -> None:
     conversation = handed_over[0]
     assert "connecting you with a colleague" in conversation.turns[-1].words
-    tracker = bot.tracker("maria")
+    tracker = bot.tracker(maria)
     assert tracker["paused"] is True
     assert tracker["slots"]["tiledesk_handoff"]
-    assert bot.say("maria", "When are you open?") == []
+    assert bot.say(maria, "When are you open?") == []
 
 
 def test_a_human_can_be_asked_for_by_a_button_and_in_the_middle_of_a_form(bot: Bot, agent: Agent, sender: str) -> None:

@@ -15,6 +15,7 @@ from rasa_tiledesk.handoff.carry import Carrier
 from rasa_tiledesk.handoff.conversation import Ask
 from rasa_tiledesk.handoff.ledger import Handoff, Ledger
 from rasa_tiledesk.handoff.pace import Pace
+from rasa_tiledesk.handoff.relay import Relay
 from rasa_tiledesk.handoff.user_side import UserSide
 from rasa_tiledesk.handoff.worker import Worker
 from rasa_tiledesk.http import Http
@@ -68,11 +69,12 @@ class World:
         return self.reader or RasaApiReader(self.rasa.url, None)
 
     def worker(self, *, name: str = "worker", pace: Pace | None = None, give_up_after: float = 600) -> Worker:
-        carrier = Carrier(
-            self._settings(), self.desk, self.ledger, self._reader(), pace or Pace(burst=10_000, clock=self.clock)
-        )
+        settings, desk = self._settings(), self.desk
         user = UserSide(RasaClient(self.rasa.url, http=Http(connect_timeout=1, read_timeout=self.read_timeout)))
-        return Worker(carrier, self.ledger, user, name=name, give_up_after=give_up_after, jitter=lambda: 0.0)
+        pace = pace or Pace(burst=10_000, clock=self.clock)
+        relay = Relay(settings, desk, self.ledger, user)
+        carrier = Carrier(settings, desk, self.ledger, self._reader(), pace, relay)
+        return Worker(carrier, self.ledger, name=name, give_up_after=give_up_after, jitter=lambda: 0.0)
 
     def asking(self, hand_on: Callable[[str, Sequence[Any]], None] = lambda handoff_id, events: None) -> Asking:
         return Asking(self._settings(), self.desk, self.ledger, self._reader(), "action", hand_on)

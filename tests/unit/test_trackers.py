@@ -43,7 +43,8 @@ def failure(section: Mapping[str, Any], seconds: float = 5) -> str:
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "conversations #1 100%?.db"
     with contextlib.closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, sender_id VARCHAR(255), data TEXT)")
+        columns = "sender_id VARCHAR(255), type_name VARCHAR(255) DEFAULT 'user', action_name VARCHAR(255), data TEXT"
+        database.execute(f"CREATE TABLE events (id INTEGER PRIMARY KEY, {columns})")
     say(path, {"event": "user", "text": "one"})
     return path
 
@@ -214,13 +215,16 @@ def test_leaves_garbage_out_and_counts_it(file: Path, caplog: pytest.LogCaptureF
         b"\xff\xfe",
         {"event": "bot"},
         "1e999",
-        '{"event": "\\ud800"}',
+        '{"event": "user", "text": "\\ud800"}',
+        "[" * 100_000,
+        '{"event": "user"',
+        '"text": "two rows that only together are an object"}',
     )
 
-    assert [event["event"] for event in read(reader_of({"db": str(file)}))] == ["user", "bot", "\ud800"]
+    assert [event["event"] for event in read(reader_of({"db": str(file)}))] == ["user", "bot", "user"]
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "6 rows" in record.getMessage()
+    assert "9 rows" in record.getMessage()
     assert "secret" not in record.getMessage()
 
 
@@ -262,7 +266,7 @@ def test_a_server_that_is_down_is_told(dialect: str, driver: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "section", [None, {}, {"type": "redis", "url": "cache"}, {"store_type": "mongod"}, {"type": "my_bot.store.Store"}]
+    "section", [None, {}, {"type": "InMemory"}, {"store_type": "my_bot.store.Store"}, {"type": "json.JSONDecoder"}]
 )
 def test_reads_other_stores_through_rasa(section: dict[str, Any] | None) -> None:
     reader = open_reader(section, rasa_url="http://127.0.0.1:5005", rasa_token=None)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable
 
-from sqlalchemy import and_, case, create_engine, event, func, select, update
+from sqlalchemy import BigInteger, and_, case, create_engine, event, func, literal, select, update
 from sqlalchemy.engine import Connection, Engine, Row, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -269,16 +269,26 @@ class Ledger:
                 .values(due=self.now() + int(seconds * 1000), attempts=0, last_error=None)
             )
 
-    def done(self, handoff_id: str) -> None:
-        """Nothing is left to do now, unless a message was queued meanwhile; `move` may have set a later date."""
+    def done(self, handoff_id: str, *, again_in: float | None = None) -> None:
+        """Nothing is left to do now, but to listen while it is live; unless a message was queued meanwhile.
+
+        Args:
+            handoff_id: whose work is done.
+            again_in: seconds after which a live handoff is taken up again, even if there is nothing to listen to yet.
+        """
         pending = select(carried.c.position).where(
             and_(carried.c.handoff_id == handoff_id, carried.c.arrived.is_(False))
         )
+        live = handoffs.c.state == State.LIVE.value
+        cases: list[tuple[Any, Any]] = [(live, handoffs.c.listen)]
+        if again_in is not None:
+            until = self.now() + int(again_in * 1000)
+            cases.insert(0, (and_(live, handoffs.c.listen > until), literal(until, BigInteger)))
         with self._transaction() as connection:
             connection.execute(
                 update(handoffs)
                 .where(and_(handoffs.c.id == handoff_id, ~pending.exists()))
-                .values(due=None, attempts=0, last_error=None)
+                .values(due=case(*cases, else_=None), attempts=0, last_error=None)
             )
 
     # -- messages -------------------------------------------------------------------------------------------------
@@ -297,7 +307,9 @@ class Ledger:
         mine = and_(carried.c.handoff_id == handoff_id, carried.c.direction == direction.value)
         with self._transaction() as connection:
             # The row's lock puts writers of one handoff in line, and its due time wakes a worker.
-            connection.execute(update(handoffs).where(handoffs.c.id == handoff_id).values(due=self.now()))
+            connection.execute(
+                update(handoffs).where(handoffs.c.id == handoff_id).values(due=self.now(), updated=self.now())
+            )
             last = connection.execute(select(func.max(carried.c.position)).where(mine)).scalar() or 0
             placed = [(last + place, key, body) for place, (key, body) in enumerate(messages, start=1)]
             return self._insert(connection, handoff_id, direction, placed)
@@ -345,7 +357,7 @@ class Ledger:
         now = self.now()
         with self._transaction() as connection:
             open_one = handoffs.c.open_for == _digest(sender_id)
-            locked = connection.execute(update(handoffs).where(open_one).values(due=now)).rowcount
+            locked = connection.execute(update(handoffs).where(open_one).values(due=now, updated=now)).rowcount
             if not locked:
                 return None, False
             handoff = _handoff(connection.execute(select(handoffs).where(open_one)).one())

@@ -1,0 +1,188 @@
+"""Real Rasa with its callback channel, real Tiledesk: both sides type at once, and hear each other once, in order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from stack.rasa import Bot, rasa_bot
+from stack.tiledesk import LiveProject
+from tests.live.proxy import shuffling_proxy
+
+pytestmark = pytest.mark.live
+
+ASK = "I want to talk to a human"
+TURNS = 20  # of each side
+
+JOINED = "A colleague has joined"  # in the words of the example bot
+ENDED = "has left the conversation"
+
+
+@pytest.fixture(scope="module")
+def chatting(working: dict[str, str]) -> Iterator[Bot]:
+    """The example bot, receiving by webhooks."""
+    with rasa_bot(env=working) as bot:
+        bot.restart_actions(tiledesk=webhooks_at(bot.actions_url))
+        yield bot
+
+
+def webhooks_at(url: str) -> dict[str, Any]:
+    return {"relay": {"receive": "webhook", "public_url": url}, "history": {"import": "staged"}}
+
+
+def until(happened: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, f"{what} did not happen within {seconds:.0f} s"
+        time.sleep(0.05)
+
+
+class Chat:
+    """One user and one agent."""
+
+    def __init__(self, bot: Bot, project: LiveProject, sender: str) -> None:
+        self.bot, self.project, self.sender = bot, project, sender
+
+    def hand_over(self) -> str:
+        """Ask for a human; the id of the request, once an agent has it."""
+        before = {request["request_id"] for request in self.project.requests()}
+        self.bot.tell(self.sender, ASK)
+        new: list[str] = []
+
+        def there() -> bool:
+            new[:] = [r["request_id"] for r in self.project.requests() if r["request_id"] not in before]
+            return bool(new)
+
+        until(there, "the handoff")
+        until(lambda: any(JOINED in text for text in self.user_saw()), "the news that somebody joined")
+        return new[0]
+
+    def user_saw(self) -> list[str]:
+        """Everything that reached the user."""
+        return [str(m.get("text") or m.get("image")) for m in self.bot.callbacks.messages(self.sender)]
+
+    def agent_saw(self, request_id: str) -> list[str]:
+        """What the user said, as the agents' server lists it."""
+        return [m["text"] for m in self.project.messages(request_id) if m["text"].startswith("user ")]
+
+    def both_talk(self, request_id: str, *, middle: Callable[[], None] = lambda: None) -> None:
+        """Both sides type at once; `middle` happens half way."""
+        half = threading.Barrier(2)
+
+        def agent() -> None:
+            for number in range(TURNS):
+                if number == TURNS // 2:
+                    half.wait()
+                if number == 3:
+                    self.project.agent_note(request_id, "a private note")
+                self.project.agent_says(request_id, f"agent {number}")
+
+        typing = threading.Thread(target=agent)
+        typing.start()
+        for number in range(TURNS):
+            if number == TURNS // 2:
+                middle()
+                half.wait()
+            self.bot.tell(self.sender, f"user {number}")
+        typing.join()
+
+    def check(self, request_id: str, seen_before: int) -> None:
+        """Each side has all of the other's words, once, in order; the user has nothing else."""
+        users, agents = ([f"{who} {number}" for number in range(TURNS)] for who in ("user", "agent"))
+        until(lambda: len(self.agent_saw(request_id)) >= TURNS, "the user's words")
+        until(lambda: len(self.user_saw()) >= seen_before + TURNS, "the agent's words", 120)
+        assert self.agent_saw(request_id) == users
+        assert self.user_saw()[seen_before:] == agents
+
+    def close(self, request_id: str) -> None:
+        """The agent closes; the bot is back, and answers the next thing said and nothing that was said before."""
+        self.project.close_as_agent(request_id)
+        until(lambda: ENDED in self.user_saw()[-1], "the news that it has ended")
+        seen = len(self.user_saw())
+        self.bot.tell(self.sender, "When are you open?")
+        until(lambda: len(self.user_saw()) > seen, "the bot's answer")
+        assert len(self.user_saw()) == seen + 1
+        assert self.bot.tracker(self.sender)["slots"]["tiledesk_handoff"] is None
+
+
+@pytest.fixture
+def chat(chatting: Bot, project: LiveProject, sender: str) -> Chat:
+    made = Chat(chatting, project, sender)
+    chatting.tell(sender, "Hi there")
+    until(lambda: made.user_saw(), "the bot's greeting")
+    return made
+
+
+def test_a_chat_of_both_sides_then_a_close_then_a_second_handoff(chat: Chat) -> None:
+    for _ in range(2):
+        request_id = chat.hand_over()
+        seen = len(chat.user_saw())
+        chat.both_talk(request_id)
+        chat.check(request_id, seen)
+        picture = {"src": "https://example.com/i.png", "type": "image/png", "name": "i.png"}
+        chat.project.agent_says(request_id, "i.png", type="image", metadata=picture)
+        chat.project.agent_says(request_id, "see https://example.com/a")
+        until(lambda: "see https://example.com/a" in chat.user_saw(), "the link")
+        assert chat.user_saw()[-2:] == ["https://example.com/i.png", "see https://example.com/a"]
+        chat.close(request_id)
+    assert not any("private" in text for text in chat.user_saw())
+
+
+def test_the_action_server_killed_and_restarted_in_the_middle(chat: Chat) -> None:
+    request_id = chat.hand_over()
+    seen = len(chat.user_saw())
+
+    def middle() -> None:
+        chat.bot.kill_actions()
+        chat.project.agent_says(request_id, "agent said while it was down")
+        chat.bot.tell(chat.sender, "user said while it was down")
+        chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
+
+    chat.both_talk(request_id, middle=middle)
+    until(lambda: len(chat.agent_saw(request_id)) >= TURNS + 1, "the user's words")
+    until(lambda: len(chat.user_saw()) >= seen + TURNS + 1, "the agent's words", 120)
+    said, heard = chat.agent_saw(request_id), chat.user_saw()[seen:]
+    assert sorted(said) == sorted([*(f"user {n}" for n in range(TURNS)), "user said while it was down"])
+    assert sorted(heard) == sorted([*(f"agent {n}" for n in range(TURNS)), "agent said while it was down"])
+    assert [text for text in heard if "while" not in text] == [f"agent {n}" for n in range(TURNS)]
+    chat.close(request_id)
+
+
+def test_rasa_restarted_in_the_middle(chat: Chat) -> None:
+    request_id = chat.hand_over()
+    seen = len(chat.user_saw())
+    chat.both_talk(request_id, middle=chat.bot.restart_rasa)
+    chat.check(request_id, seen)
+    chat.close(request_id)
+
+
+def test_webhooks_that_come_twice_late_and_in_any_order(chat: Chat) -> None:
+    with shuffling_proxy(chat.bot.actions_url) as url:
+        chat.bot.restart_actions(tiledesk=webhooks_at(url))
+        request_id = chat.hand_over()
+        seen = len(chat.user_saw())
+        chat.both_talk(request_id)
+        chat.check(request_id, seen)
+        chat.close(request_id)
+    chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
+
+
+def test_polling_needs_no_public_address(chat: Chat) -> None:
+    chat.bot.restart_actions(tiledesk={"relay": {"receive": "poll", "public_url": None}})
+    request_id = chat.hand_over()
+    seen = len(chat.user_saw())
+    chat.both_talk(request_id)
+    chat.check(request_id, seen)
+    chat.close(request_id)
+    chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
+
+
+def test_the_user_goes_back_to_the_bot(chat: Chat) -> None:
+    request_id = chat.hand_over()
+    chat.bot.tell(chat.sender, "/back_to_bot")
+    until(lambda: ENDED in chat.user_saw()[-1], "the news that it has ended")
+    assert request_id not in {request["request_id"] for request in chat.project.requests()}

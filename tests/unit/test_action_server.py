@@ -1,0 +1,192 @@
+"""A real action server, with the rasa-sdk that is installed here, between FakeRasa and FakeTiledesk."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+import requests
+
+from rasa_tiledesk.handoff.inbox import token_of
+from rasa_tiledesk.handoff.ledger import Ledger, State
+from rasa_tiledesk.testing import FakeRasa, FakeTiledesk
+from stack import CHECKOUT
+from stack.processes import Child, free_port, started
+from tests.unit.conftest import conversation
+
+CLIENT_SECRET = "a-secret-of-the-website"
+
+
+@dataclass
+class Server:
+    """A running server and the world around it."""
+
+    url: str
+    child: Child
+    tiledesk: FakeTiledesk
+    rasa: FakeRasa
+    ledger: Ledger
+
+    def hand_over(self, sender: str = "ann") -> str:
+        """Hand a conversation over as Rasa asks for it; the id of its request, once agents see it."""
+        self.rasa.says(sender, "a human please")
+        before = {request["request_id"] for request in self.tiledesk.requests()}
+        tracker = {"sender_id": sender, "slots": {}, "events": conversation(3), "latest_message": {}, "active_loop": {}}
+        call = {"next_action": "action_tiledesk_handoff", "sender_id": sender, "tracker": tracker, "domain": {}}
+        answer = requests.post(f"{self.url}/webhook", json=call, timeout=10)
+        assert [event["event"] for event in answer.json()["events"]] == ["slot", "pause", "action"]
+        until(lambda: len(self.tiledesk.requests()) > len(before))
+        return next(r["request_id"] for r in self.tiledesk.requests() if r["request_id"] not in before)
+
+    def secret(self) -> str:
+        """A secret that Tiledesk's webhooks carry."""
+        until(lambda: len(self.ledger.hook_secrets()) == 2)
+        return str(next(iter(self.ledger.hook_secrets().values()))[2])
+
+    def texts(self) -> list[str]:
+        """What the user got."""
+        return [message["text"] for message in self.rasa.delivered["callback"]]
+
+
+def until(happened: Callable[[], bool], seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@pytest.fixture(params=["action server", "serve"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    with FakeTiledesk() as tiledesk, FakeRasa() as rasa:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
+        (tmp_path / "endpoints.yml").write_text(
+            f"tiledesk:\n  url: {tiledesk.url}\n  project_id: '{tiledesk.project_id}'\n  email: {tiledesk.owner[0]}\n"
+            f"  password: '{tiledesk.owner[1]}'\n  ledger: {ledger}\n"
+            f"  relay: {{rasa_url: {rasa.url}, public_url: {url}, client_secret: {CLIENT_SECRET}}}\n"
+        )
+        command = {
+            "action server": [
+                sys.executable,
+                "-m",
+                "rasa_sdk",
+                "--actions",
+                "rasa_tiledesk.actions",
+                "--port",
+                str(port),
+            ],
+            "serve": [sys.executable, "-m", "rasa_tiledesk.cli.main", "serve", "--port", str(port)],
+        }[request.param]
+        env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        child = Child(request.param, command, log=tmp_path / "log", cwd=tmp_path, env=env)
+        with started(child, lambda: answers(f"{url}/tiledesk/health"), seconds=60):
+            yield Server(url, child, tiledesk, rasa, Ledger(ledger))
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.mark.parametrize("server", ["action server"], indirect=True)
+def test_a_handoff_from_the_ask_to_the_end_by_webhooks(server: Server) -> None:
+    server.secret()
+    request_id = server.hand_over()
+    server.tiledesk.agent_says(request_id, "I am Olive")
+    server.tiledesk.agent_note(request_id, "a difficult one")
+    server.tiledesk.agent_says(request_id, "how can I help?")
+    until(lambda: "how can I help?" in server.texts())
+    server.tiledesk.close_as_agent(request_id)
+    until(lambda: len(server.texts()) == 4)
+    assert server.texts()[:3] == ["A colleague has joined the conversation.", "I am Olive", "how can I help?"]
+    assert "has ended" in server.texts()[3]
+    until(lambda: server.ledger.counts() == {State.CLOSED: 1})
+
+
+def test_health_and_metrics_answer(server: Server) -> None:
+    assert requests.get(f"{server.url}/tiledesk/health", timeout=5).json()["status"] == "ok"
+    assert 'tiledesk_handoffs{state="live"} 0' in requests.get(f"{server.url}/tiledesk/metrics", timeout=5).text
+
+
+def payload(server: Server, **changes: Any) -> dict[str, Any]:
+    return {"payload": {"recipient": "support-group-x", "id_project": server.tiledesk.project_id, **changes}}
+
+
+def test_bad_webhooks_are_refused_or_ignored_and_nothing_of_them_is_logged(server: Server) -> None:
+    secret, hook = server.secret(), f"{server.url}/tiledesk/webhook"
+
+    def post(headers: dict[str, Any], **body: Any) -> int:
+        return requests.post(hook, headers=headers, timeout=10, **body).status_code
+
+    good = {"x-hook-secret": secret}
+    assert post({}, json=payload(server)) == 401
+    assert post({"x-hook-secret": "hush-wrong"}, json=payload(server)) == 401
+    assert post({"x-hook-secret": "hüsh".encode()}, json=payload(server)) == 401
+    assert post({"x-hook-secret": ""}, json=payload(server)) == 401
+    assert post(good, data="hush, not JSON") == 400
+    assert post(good, json=["hush"]) == 400
+    assert post(good, json={"payload": {"recipient": 5, "id_project": None}}) == 400
+    assert post(good, data="[" * 100_000) == 400
+    assert post(good, json=payload(server)) == 200
+    assert post(good, json=payload(server, id_project="5e2c35c8f0dbc10017bb3aac")) == 200
+    assert server.texts() == []
+    log = server.child.log.read_text()
+    assert "hush" not in log
+    assert secret not in log
+
+
+def test_a_body_that_is_too_large_is_refused_without_being_kept(server: Server) -> None:
+    secret = server.secret()
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(200):
+            yield b"x" * 100_000
+
+    try:
+        status = requests.post(
+            f"{server.url}/tiledesk/webhook", headers={"x-hook-secret": secret}, data=endless(), timeout=20
+        ).status_code
+    except requests.ConnectionError:  # the answer is given before all is sent, and the connection closed
+        return
+    assert status == 413
+
+
+def test_a_client_fetches_its_own_messages_and_no_others(server: Server) -> None:
+    server.rasa.says("ann/1", "hello", channel="rest")
+    url = f"{server.url}/tiledesk/conversations/ann/1/messages"
+    mark = {"tiledesk_message": "h/1", "tiledesk_agent": "Olive"}
+    server.rasa.add("ann/1", [{"event": "bot", "text": "hi", "timestamp": 5.0, "data": {}, "metadata": mark}])
+    own = {"Authorization": f"Bearer {token_of(CLIENT_SECRET, 'ann/1')}"}
+    others = {"Authorization": f"Bearer {token_of(CLIENT_SECRET, 'bob')}"}
+    assert requests.get(url, timeout=5).status_code == 401
+    assert requests.get(url, headers=others, timeout=5).status_code == 401
+    (message,) = requests.get(url, headers=own, timeout=5).json()["messages"]
+    assert message == {"id": "h/1", "timestamp": 5.0, "text": "hi"}
+    assert requests.get(f"{url}?after=h/1", headers=own, timeout=5).json() == {"messages": []}
+    assert requests.get(f"{url}?wait=x", headers=own, timeout=5).status_code == 400
+
+
+def test_a_client_that_waits_gets_the_next_message(server: Server) -> None:
+    server.rasa.says("ann", "hello", channel="rest")
+    url = f"{server.url}/tiledesk/conversations/ann/messages?wait=20"
+    own = {"Authorization": f"Bearer {token_of(CLIENT_SECRET, 'ann')}"}
+    event = {"event": "bot", "text": "hi", "timestamp": 5.0, "metadata": {"tiledesk_message": "h/1"}}
+    seen = len(server.rasa.requests)
+
+    def say_it_once_it_waits() -> None:
+        until(lambda: len(server.rasa.requests) > seen)
+        server.rasa.add("ann", [event])
+
+    import threading
+
+    threading.Thread(target=say_it_once_it_waits).start()
+    assert [m["text"] for m in requests.get(url, headers=own, timeout=25).json()["messages"]] == ["hi"]
