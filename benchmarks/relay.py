@@ -59,7 +59,7 @@ def main() -> int:
 def _fakes(pipe: Connection, latency: float) -> None:
     """The fakes, in a process of their own; told by the pipe what agents say, and asked when it reached the user."""
     with FakeTiledesk() as desk, FakeRasa() as rasa:
-        desk.faults = (lambda call: Fault.slow(latency)) if latency else None
+        desk.faults = (lambda _call: Fault.slow(latency)) if latency else None
         rasa.latency = latency
         pipe.send(
             {
@@ -100,7 +100,7 @@ def _measure(pipe: Connection, count: int, latency: float) -> int:
         object.__setattr__(parts.saying, "pace", Pace(burst=10**6))  # how fast one person may type is not the question
         parts.worker.start()
         to_desk = {
-            "(a) one bare post": _bare_posts(world, pipe, count),
+            "(a) one bare post": _bare_posts(world, count),
             "(b) the connector's three calls": _connector(world, count),
             "ours": _ours_to_desk(parts, pipe, count),
         }
@@ -167,7 +167,7 @@ def _open(world: dict[str, Any], session: requests.Session, name: str) -> tuple[
     return url, user
 
 
-def _bare_posts(world: dict[str, Any], pipe: Connection, count: int) -> list[float]:
+def _bare_posts(world: dict[str, Any], count: int) -> list[float]:
     session = _session(world)
     url, user = _open(world, session, "bare")
     return _timed(

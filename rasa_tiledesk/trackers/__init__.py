@@ -7,6 +7,9 @@ not only read it: the running turn is saved when the turn ends, so while the act
 
 from __future__ import annotations
 
+import importlib
+import logging
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -16,12 +19,33 @@ from rasa_tiledesk.trackers.merge import merge
 
 __all__ = ["TrackerReader", "merge", "open_reader"]
 
+logger = logging.getLogger(__name__)
+
+# Rasa's names of its stores, and our readers of them: imported when needed, as their drivers are.
+_READERS = {
+    "sql": ("sql", "SqlReader"),
+    "redis": ("redis_store", "RedisReader"),
+    "mongod": ("mongo", "MongoReader"),
+    "dynamo": ("dynamo", "DynamoReader"),
+}
+
+# Rasa Pro replaces the password by a token it asks AWS for, and keeps that to itself.
+_AWS_IAM = {"sql": "RDS_SQL_DB_AWS_IAM_ENABLED", "redis": "ELASTICACHE_REDIS_AWS_IAM_ENABLED"}
+
 
 class TrackerReader(Protocol):
     """Reads conversations from where Rasa keeps them; safe to share between threads."""
 
-    def events(self, sender_id: str, *, deadline: Deadline) -> list[dict[str, Any]]:
-        """Every event of all sessions as Rasa wrote it, in the order Rasa stored it; none for an unknown sender.
+    def events(self, sender_id: str, *, deadline: Deadline, newest: int | None = None) -> list[dict[str, Any]]:
+        """The events of all sessions as Rasa wrote them, in the order Rasa stored them; none for an unknown sender.
+
+        Only those that a transcript is made of: what was said, slots, and where a session or a restart began
+        (`reading.SAYING`).
+
+        Args:
+            sender_id: whose conversation.
+            deadline: how long it may take.
+            newest: only the last so many of them, so that SQL need not read the others. None means all.
 
         Raises:
             TrackerStoreError: the store could not be read in time; names the key in endpoints.yml to check.
@@ -36,8 +60,8 @@ def open_reader(
 ) -> TrackerReader:
     """The reader for the store that endpoints.yml names; connects to nothing yet.
 
-    A store without a reader of its own (none named: Rasa's memory; a class of the bot's own) is read through Rasa's
-    HTTP API, which serves whatever store Rasa has.
+    A store without a reader of its own (none named: Rasa's memory; a class of the bot's own that offers no `events`)
+    is read through Rasa's HTTP API, which serves whatever store Rasa has.
 
     Args:
         tracker_store: the `tracker_store` section of endpoints.yml, its variables expanded.
@@ -49,14 +73,35 @@ def open_reader(
     """
     store = dict(tracker_store or {})
     # Both spellings, and any case: rasa 3.6.21, utils/endpoints.py and core/tracker_store.py.
-    kind = str(store.pop("store_type", None) or store.pop("type", None) or "").lower()
-    if kind == "sql":
-        from rasa_tiledesk.trackers.sql import SqlReader
+    named = [store.pop(key, None) for key in ("store_type", "type")]
+    kind = str(named[0] or named[1] or "")
+    known = _READERS.get(kind.lower())
+    if known:
+        _refuse_iam(kind.lower())
+        module, name = known
+        reader: TrackerReader = getattr(importlib.import_module(f"{__name__}.{module}"), name).from_endpoint(store)
+        return reader
+    why = "no tracker_store: Rasa keeps conversations in its memory"
+    if kind:
+        from rasa_tiledesk.trackers.custom import CustomReader
 
-        return SqlReader.from_endpoint(store)
+        try:
+            return CustomReader.from_endpoint(kind, store)
+        except LookupError as error:
+            why = f"tracker_store.type: {kind}, {error}"
     if not rasa_url:
-        where = f"tracker_store.type: {kind}" if kind else "no tracker_store: Rasa keeps conversations in its memory"
-        raise TrackerStoreError(f"{where}, which is read through Rasa's HTTP API: set relay.rasa_url")
+        raise TrackerStoreError(f"{why}: it is read through Rasa's HTTP API: set relay.rasa_url")
+    logger.info("%s: it is read through Rasa's HTTP API", why)
     from rasa_tiledesk.trackers.rasa_api import RasaApiReader
 
     return RasaApiReader(rasa_url, rasa_token)
+
+
+def _refuse_iam(kind: str) -> None:
+    variable = _AWS_IAM.get(kind, "")
+    if os.environ.get("IAM_CLOUD_PROVIDER") and os.environ.get(variable, "").lower() == "true":
+        raise TrackerStoreError(
+            f"tracker_store: {variable} signs in with AWS IAM, which only Rasa Pro can. Run the action server without "
+            "it and with an endpoints.yml of its own (RASA_TILEDESK_ENDPOINTS), where tracker_store has the username "
+            "and password of a login that may read, or where there is no tracker_store: then Rasa's HTTP API is read"
+        )

@@ -23,7 +23,8 @@ def merge(stored: Sequence[Event], running: Sequence[Event]) -> list[Event]:
         running: `tracker.events` of the action's webhook: the running session, or in a session's first turn the last
             one too, and always the turn that is not stored yet.
     """
-    unmatched = Counter(_keys(stored))
+    brought = set(_keys(running))  # the store may hold far more than that
+    unmatched = Counter(key for key in _keys(stored) if key in brought)
     new = []
     for event, key in zip(running, _keys(running)):
         if unmatched[key] > 0:

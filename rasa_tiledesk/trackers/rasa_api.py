@@ -7,6 +7,7 @@ from typing import Any
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import RasaApiError, TrackerStoreError
 from rasa_tiledesk.rasa.client import RasaClient
+from rasa_tiledesk.trackers.reading import events_among, in_time, newest_of
 
 __all__ = ["RasaApiReader"]
 
@@ -25,17 +26,20 @@ class RasaApiReader:
     def __init__(self, url: str, token: str | None) -> None:
         self._rasa = RasaClient(url, token=token)
 
-    def events(self, sender_id: str, *, deadline: Deadline) -> list[dict[str, Any]]:
-        """Every event of the conversation; see `TrackerReader`."""
-        try:
-            found = self._rasa.tracker(sender_id, deadline=deadline).get("events") or []
-        except RasaApiError as error:
-            raise TrackerStoreError(f"tracker_store, read through Rasa's HTTP API: {error}") from None
-        events = [event for event in found if isinstance(event, dict)]
+    def events(self, sender_id: str, *, deadline: Deadline, newest: int | None = None) -> list[dict[str, Any]]:
+        """The events of the conversation; see `TrackerReader`. Rasa sends all of them always."""
+        events = events_among(in_time(lambda inner: self._read(sender_id, inner), deadline, check="relay.rasa_url"))
         # For a conversation it does not know Rasa makes a new session up and does not keep it, so its times match
         # nothing. Nobody wrote in it yet, and a session without a user event never expires: the webhook has it whole.
-        return events if any(event.get("event") == "user" for event in events) else []
+        known = any(event.get("event") == "user" for event in events)
+        return newest_of(events, newest) if known else []
 
     def close(self) -> None:
         """Close the connections to Rasa."""
         self._rasa.close()
+
+    def _read(self, sender_id: str, deadline: Deadline) -> list[Any]:
+        try:
+            return self._rasa.tracker(sender_id, deadline=deadline).get("events") or []
+        except RasaApiError as error:
+            raise TrackerStoreError(f"tracker_store, read through Rasa's HTTP API: {error}") from None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,13 +18,21 @@ from sqlalchemy.pool import NullPool
 
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import TrackerStoreError
+from rasa_tiledesk.trackers.reading import SAYING, SESSION_START, events_among, in_time, in_words, require_text
 
 __all__ = ["SqlReader"]
 
-logger = logging.getLogger(__name__)
-
 _BATCH = 1000  # rows
-_EVENTS = sa.table("events", sa.column("id", sa.Integer), sa.column("sender_id", sa.String), sa.column("data", sa.Text))
+_EVENTS = sa.table(
+    "events",
+    sa.column("id", sa.Integer),
+    sa.column("sender_id", sa.String),
+    sa.column("type_name", sa.String),
+    sa.column("action_name", sa.String),
+    sa.column("data", sa.Text),
+)
+_SAYS = _EVENTS.c.type_name.in_(SAYING) | ((_EVENTS.c.type_name == "action") & (_EVENTS.c.action_name == SESSION_START))
+_LOGIN = "url, port, db, username and password"
 _SHAPE = "port must be a number, url a host, host:port or a whole URL, query keys and values text; SQLite has a db only"
 # The driver of our extra, where the dialect names none: SQLAlchemy's own choice differs between its versions.
 _DRIVERS = {
@@ -66,9 +73,7 @@ class SqlReader:
         Raises:
             TrackerStoreError: a key is wrong, or the driver is not installed.
         """
-        for key in ("dialect", "url", "db", "username", "password", "login_db"):
-            if isinstance(section.get(key), (Mapping, list)):
-                raise TrackerStoreError(f"tracker_store.{key} must be text, such as ${{VARIABLE}}, not a reference")
+        require_text(section, "dialect", "url", "db", "username", "password", "login_db")
         url, login_db = section.get("url"), section.get("login_db")
         if url and "://" in str(url):  # a whole DSN: Rasa ignores every other key
             try:
@@ -83,27 +88,31 @@ class SqlReader:
         # With login_db Rasa builds its engine a second time, and leaves the schema out.
         return cls(resolved, postgresql_schema=_schema(resolved.drivername == "postgresql" and not login_db))
 
-    def events(self, sender_id: str, *, deadline: Deadline) -> list[dict[str, Any]]:
-        """Every event of the conversation; see `TrackerReader`. A row that holds no event is left out and counted.
+    def events(self, sender_id: str, *, deadline: Deadline, newest: int | None = None) -> list[dict[str, Any]]:
+        """The events of the conversation; see `TrackerReader`. A row that holds no event is left out and counted.
 
-        Ordered by id, as Rasa does: the column `timestamp` is a FLOAT of 24 bits in MySQL.
+        Ordered by id, as Rasa does: the column `timestamp` is a FLOAT of 24 bits in MySQL. Of the newest events only,
+        no others are read.
         """
+        return in_time(lambda inner: self._read(sender_id, newest, inner), deadline, check=_LOGIN)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _read(self, sender_id: str, newest: int | None, deadline: Deadline) -> list[dict[str, Any]]:
         seconds = deadline.remaining()
-        if seconds <= 0:
-            raise TrackerStoreError("tracker_store: no time left to read it")
-        query = sa.select(_EVENTS.c.data).where(_EVENTS.c.sender_id == sender_id).order_by(_EVENTS.c.id)
-        step, check = "could not connect", "url, port, db, username and password"
+        query = sa.select(_EVENTS.c.data).where(_EVENTS.c.sender_id == sender_id, _SAYS)
+        query = query.order_by(_EVENTS.c.id) if newest is None else query.order_by(_EVENTS.c.id.desc()).limit(newest)
+        step, check = "could not connect", _LOGIN
         try:
             with self._engine(seconds).connect() as connection:
                 step, check = "could not read the table `events`", "db and, for PostgreSQL, POSTGRESQL_SCHEMA"
                 _read_only(connection, seconds)
                 result = connection.execution_options(stream_results=True).execute(query)
-                return _events(_rows(result, deadline))
+                events = events_among(_rows(result, deadline))
         except (SQLAlchemyError, OSError, RuntimeError) as error:
             raise TrackerStoreError(f"tracker_store: {step}: {self._words(error)} (check its {check})") from None
-
-    def close(self) -> None:
-        """Nothing is kept open."""
+        return events if newest is None else events[::-1]
 
     def _engine(self, seconds: float) -> Engine:
         try:
@@ -142,7 +151,7 @@ class SqlReader:
 
     def _connect_args(self, seconds: float) -> dict[str, Any]:
         driver = self._url.get_driver_name()
-        whole = max(1, math.ceil(seconds))
+        whole = max(1, int(seconds))  # drivers count in seconds
         if driver in ("psycopg2", "psycopg"):
             # A server that vanishes in the middle of an answer is noticed only by keepalives.
             found = {"connect_timeout": whole, "keepalives_idle": 2, "keepalives_interval": 2, "keepalives_count": 2}
@@ -153,9 +162,7 @@ class SqlReader:
 
     def _words(self, error: Exception) -> str:
         """The driver's own words: those of SQLAlchemy hold the statement and its parameters."""
-        cause = getattr(error, "orig", None) or error
-        words = " ".join(str(cause).split()) or type(cause).__name__
-        return words.replace(str(self._url.password), "***") if self._url.password else words
+        return in_words(getattr(error, "orig", None) or error, self._url.password)
 
 
 def _schema(honoured: bool) -> str | None:
@@ -194,26 +201,22 @@ def _read_only(connection: Connection, seconds: float) -> None:
         connection.exec_driver_sql("START TRANSACTION READ ONLY")
 
 
-def _rows(result: sa.engine.Result[Any], deadline: Deadline) -> Iterable[str]:
+def _rows(result: sa.engine.Result[Any], deadline: Deadline) -> Iterator[Any]:
+    """What each row holds, None when that is no JSON."""
     for rows in result.partitions(_BATCH):
         if deadline.expired():
             raise TrackerStoreError("tracker_store: the conversation came too slowly")
-        for row in rows:
-            yield row[0]
-
-
-def _events(rows: Iterable[str]) -> list[dict[str, Any]]:
-    events = []
-    broken = 0
-    for row in rows:
+        texts = [row[0] for row in rows]
         try:
-            event = json.loads(row)
-        except (TypeError, ValueError):
-            event = None
-        if isinstance(event, dict):
-            events.append(event)
-        else:
-            broken += 1
-    if broken:
-        logger.warning("tracker_store: %d rows of one conversation hold no event and were left out", broken)
-    return events
+            # In one go, so that the parser keeps each key of the objects once, not once an event.
+            found = json.loads(f"[{','.join(texts)}]")
+        except (TypeError, ValueError, RecursionError):
+            found = []
+        yield from found if len(found) == len(texts) else map(_parsed, texts)
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return None

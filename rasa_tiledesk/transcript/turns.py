@@ -83,6 +83,7 @@ def read_turns(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
     """Read what was said out of raw tracker events; never raises on the content of an event."""
     turns: list[Turn] = []
     seen: Counter[str] = Counter()
+    offers: dict[str, int] = {}  # a button's payload → the turn that offered it last
     new_session = restarted = False
     for event in events:
         if not isinstance(event, Mapping):
@@ -97,11 +98,14 @@ def read_turns(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
         if turn is None:
             continue
         if turn.who == "user":
-            turn = _resolve_click(turn, turns)
+            turn = _resolve_click(turn, turns, offers)
         seen[turn.key] += 1
         if seen[turn.key] > 1:
             turn = replace(turn, key=f"{turn.key}.{seen[turn.key]}")
-        turns.append(replace(turn, new_session=new_session, restarted=restarted))
+        offers.update((button.payload, len(turns)) for button in _offered(turn) if button.title)
+        if new_session or restarted:  # few are: copying every turn would cost much
+            turn = replace(turn, new_session=new_session, restarted=restarted)
+        turns.append(turn)
         new_session = restarted = False
     return turns
 
@@ -169,21 +173,23 @@ def _read_said(event: Mapping[str, Any], who: Who) -> Turn | None:
     return turn if shown else None
 
 
-def _resolve_click(turn: Turn, before: list[Turn]) -> Turn:
+def _resolve_click(turn: Turn, before: list[Turn], offers: Mapping[str, int]) -> Turn:
     """Show a button's payload as the title the user saw, and mark the button in the turn that offered it."""
-    if not _PAYLOAD.fullmatch(turn.text):
+    position = offers.get(turn.text) if _PAYLOAD.fullmatch(turn.text) else None
+    if position is None:
         return turn
-    for position in range(len(before) - 1, -1, -1):
-        offer = before[position]
-        for button in (*offer.buttons, *(button for card in offer.cards for button in card.buttons)):
-            if button.payload == turn.text and button.title:
-                before[position] = replace(
-                    offer,
-                    buttons=_choose(offer.buttons, button),
-                    cards=tuple(replace(card, buttons=_choose(card.buttons, button)) for card in offer.cards),
-                )
-                return replace(turn, text=button.title, clicked=True, raw={"payload": turn.text})
-    return turn
+    offer = before[position]
+    button = next(button for button in _offered(offer) if button.payload == turn.text and button.title)
+    before[position] = replace(
+        offer,
+        buttons=_choose(offer.buttons, button),
+        cards=tuple(replace(card, buttons=_choose(card.buttons, button)) for card in offer.cards),
+    )
+    return replace(turn, text=button.title, clicked=True, raw={"payload": turn.text})
+
+
+def _offered(turn: Turn) -> tuple[Button, ...]:
+    return (*turn.buttons, *(button for card in turn.cards for button in card.buttons))
 
 
 def _choose(buttons: tuple[Button, ...], chosen: Button) -> tuple[Button, ...]:

@@ -42,7 +42,7 @@ class Server:
         answer = requests.post(f"{self.url}/webhook", json=call, timeout=10)
         assert [event["event"] for event in answer.json()["events"]] == ["slot", "pause", "action"]
         until(lambda: len(self.tiledesk.requests()) > len(before))
-        return next(r["request_id"] for r in self.tiledesk.requests() if r["request_id"] not in before)
+        return next(str(r["request_id"]) for r in self.tiledesk.requests() if r["request_id"] not in before)
 
     def secret(self) -> str:
         """A secret that Tiledesk's webhooks carry."""

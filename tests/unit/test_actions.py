@@ -30,7 +30,7 @@ def _own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         runtime._made.worker.stop()
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiledesk() -> Iterator[FakeTiledesk]:
     with FakeTiledesk() as desk:
         yield desk

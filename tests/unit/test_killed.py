@@ -69,7 +69,7 @@ class DyingWorld(World):
         )
 
 
-def child(tiledesk: FakeTiledesk, rasa: FakeRasa, file: Path, mode: str, die_at: int) -> int:
+def child(tiledesk: Any, rasa: FakeRasa, file: Path, mode: str, die_at: int) -> int:
     """Hand over and import in a process of its own that dies at that step; returns how many steps it made, or -9."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():

@@ -275,11 +275,8 @@ def test_a_bot_that_hands_over_again_and_again_is_stopped(world: World, caplog: 
 
 
 def test_the_bots_own_words_and_buttons_are_used_when_no_action_runs(world: World) -> None:
-
-    own = [
-        {"text": "für Web", "channel": "web"},
-        {"text": "Tschüss", "buttons": [{"title": "Menü", "payload": "/menu"}]},
-    ]
+    menu = [{"title": "Menü", "payload": "/menu"}]
+    own = [{"text": "für Web", "channel": "web"}, {"text": "Tschüss", "buttons": menu}]
     texts = texts_of({"responses": {"utter_tiledesk_ended": own}})
     worker = world.worker()
     world.rasa.says("ann", "hello")
