@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import argparse
 import logging
+import multiprocessing
 import random
 import tempfile
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-from benchmarks.world import conversation, fakes, parts_of
+from benchmarks.world import Place, conversation, parts_of
 from rasa_tiledesk import http
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.handoff.ask import Outcome
 from rasa_tiledesk.handoff.conversation import Ask
 from rasa_tiledesk.handoff.ledger import State
 from rasa_tiledesk.runtime import Runtime
-from rasa_tiledesk.testing import Call, FakeTiledesk, Fault
+from rasa_tiledesk.testing import Call, FakeRasa, FakeTiledesk, Fault
 
 FAULTY = 0.04  # of all calls
 TIMEOUT = 1.0  # seconds that our side waits for an answer
@@ -42,24 +44,17 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     http.READ_TIMEOUT = TIMEOUT
     http.Http.__init__.__kwdefaults__["read_timeout"] = TIMEOUT
-    injected: Counter[str] = Counter()
-
-    def decide(call: Call) -> Fault | None:
-        rng = random.Random(f"{plan.seed} {call.route} {call.number}")
-        if rng.random() >= FAULTY:
-            return None
-        fault = _fault(rng)
-        injected[f"{fault.kind} {fault.status or ''} {'after' if fault.after else 'before'}"] += 1
-        return fault
-
-    with tempfile.TemporaryDirectory() as folder, fakes() as (desk, rasa):
-        parts = parts_of(desk, rasa, Path(folder))
-        desk.faults = decide
+    names = [f"sender-{number}" for number in range(plan.handoffs)]
+    with tempfile.TemporaryDirectory() as folder, FakeRasa() as rasa:
+        spawn = multiprocessing.get_context("spawn")
+        tiledesk, theirs = spawn.Pipe()
+        process = spawn.Process(target=_tiledesk, args=(theirs, plan.seed), daemon=True)
+        process.start()
+        parts = parts_of(tiledesk.recv(), rasa, Path(folder))
         parts.worker.start()
         begin = time.monotonic()
-        outage = threading.Thread(target=_outage, args=(desk, plan.outage))
+        outage = threading.Thread(target=_outage, args=(tiledesk, plan.outage))
         outage.start()
-        names = [f"sender-{number}" for number in range(plan.handoffs)]
         for name in names:
             rasa.add(name, [{"event": "pause", "timestamp": 1.0}])
         with ThreadPoolExecutor(8) as users:
@@ -68,8 +63,10 @@ def main() -> int:
         finished = _wait(parts, plan.handoffs, until=begin + 290)
         seconds = time.monotonic() - begin
         parts.worker.stop()
-        desk.faults = None
-        figures = _check(parts, desk, names, plan.turns)
+        tiledesk.send("tell")
+        injected, requests = tiledesk.recv()
+        process.join()
+        figures = _check(parts, requests, names, plan.turns)
 
     print(f"{plan.handoffs} handoffs of {plan.turns} turns in {seconds:.0f} s, seed {plan.seed}")
     print(f"Tiledesk refused connections for {plan.outage:.0f} s; faults in {sum(injected.values())} calls:")
@@ -100,10 +97,37 @@ def _fault(rng: random.Random) -> Fault:
     )
 
 
-def _outage(desk: FakeTiledesk, seconds: float) -> None:
+def _tiledesk(pipe: Connection, seed: int) -> None:
+    """FakeTiledesk in a process of its own; told to be away and back, and at last what it was sent."""
+    injected: Counter[str] = Counter()
+
+    def decide(call: Call) -> Fault | None:
+        rng = random.Random(f"{seed} {call.route} {call.number}")
+        if rng.random() >= FAULTY:
+            return None
+        fault = _fault(rng)
+        injected[f"{fault.kind} {fault.status or ''} {'after' if fault.after else 'before'}"] += 1
+        return fault
+
+    with FakeTiledesk() as desk:
+        desk.faults = decide
+        pipe.send(Place(desk.url, desk.project_id, desk.owner))
+        while pipe.recv() == "away":
+            with desk.away():
+                pipe.recv()
+        requests = {request["request_id"]: request["participants"] for request in desk.requests()}
+        said = {
+            request: [m["text"] for m in desk.messages(request) if "rasa" in (m.get("attributes") or {})]
+            for request in requests
+        }
+        pipe.send((injected, {request: (requests[request], said[request]) for request in requests}))
+
+
+def _outage(tiledesk: Connection, seconds: float) -> None:
     time.sleep(10)
-    with desk.away():
-        time.sleep(seconds)
+    tiledesk.send("away")
+    time.sleep(seconds)
+    tiledesk.send("back")
 
 
 def _ask(parts: Runtime, name: str, turns: int) -> int:
@@ -127,9 +151,10 @@ def _wait(parts: Runtime, wanted: int, *, until: float) -> bool:
     return False
 
 
-def _check(parts: Runtime, desk: FakeTiledesk, names: list[str], turns: int) -> Counter[str]:
+def _check(
+    parts: Runtime, requests: dict[str, tuple[list[str], list[str]]], names: list[str], turns: int
+) -> Counter[str]:
     figures: Counter[str] = Counter({"lost": 0, "doubled": 0, "out of order": 0, "unassigned": 0, "live": 0})
-    seen = {request["request_id"]: request for request in desk.requests()}
     wanted = [f"turn {number}" for number in range(turns)]
     for name in names:
         handoff = parts.ledger.open_handoff(name)
@@ -137,14 +162,13 @@ def _check(parts: Runtime, desk: FakeTiledesk, names: list[str], turns: int) -> 
             figures["lost"] += turns
             continue
         figures["live"] += 1
-        request = seen.pop(handoff.request_id, None)
-        figures["unassigned"] += request is None or not request["participants"]
-        said = [m["text"] for m in desk.messages(handoff.request_id) if "rasa" in (m.get("attributes") or {})]
+        participants, said = requests.pop(handoff.request_id, ([], []))
+        figures["unassigned"] += not participants
         counts = Counter(said)
         figures["lost"] += sum(1 for text in wanted if not counts[text])
         figures["doubled"] += sum(count - 1 for count in counts.values())
         figures["out of order"] += list(dict.fromkeys(said)) != wanted
-    figures["left over"] = len(seen)
+    figures["left over"] = len(requests)
     return figures
 
 

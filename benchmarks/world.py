@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rasa_tiledesk.runtime import Runtime, assemble
 from rasa_tiledesk.settings import load_endpoints
 from rasa_tiledesk.testing import FakeRasa, FakeTiledesk
 
-__all__ = ["conversation", "fakes", "parts_of"]
+__all__ = ["Place", "conversation", "fakes", "parts_of"]
 
 
 def conversation(turns: int, *, start: float = 1_700_000_000.0) -> list[dict[str, Any]]:
@@ -29,7 +30,16 @@ def conversation(turns: int, *, start: float = 1_700_000_000.0) -> list[dict[str
     return events
 
 
-def parts_of(desk: FakeTiledesk, rasa: FakeRasa, folder: Path, *, more: str = "") -> Runtime:
+@dataclass(frozen=True)
+class Place:
+    """Where a FakeTiledesk of another process is."""
+
+    url: str
+    project_id: str
+    owner: tuple[str, str]
+
+
+def parts_of(desk: FakeTiledesk | Place, rasa: FakeRasa, folder: Path, *, more: str = "") -> Runtime:
     """An action server's parts on the fakes, its ledger in the folder unless `more` names one."""
     ledger = "" if "ledger:" in more else f"  ledger: sqlite:///{folder / 'ledger.db'}\n"
     (folder / "endpoints.yml").write_text(

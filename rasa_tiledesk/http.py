@@ -6,6 +6,8 @@ call fails, can it have reached the other side?
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
@@ -181,3 +183,17 @@ def _cause(error: BaseException) -> str:
         if isinstance(reason, NewConnectionError):
             return str(reason).rsplit(": ", 1)[-1]
     return type(_reasons(error)[-1]).__name__
+
+
+class _WithoutSecrets(logging.Filter):
+    """Takes Rasa's token and Tiledesk's request ids out of what urllib3 writes at DEBUG: it holds whole URLs."""
+
+    _SECRET = re.compile(r"(?<=[?&]token=)[^&\s\"]*|(?<=support-group-)[\w-]+")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(self._SECRET.sub("***", arg) if isinstance(arg, str) else arg for arg in record.args)
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutSecrets())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import math
 import threading
 from json import loads
 from typing import Any
@@ -170,6 +171,8 @@ async def _inbox(request: Request, sender_id: str) -> HTTPResponse:
             return json({"error": "the token is missing or is another conversation's"}, status=401)
         try:
             wait = min(float(request.args.get("wait", 0)), LONGEST_WAIT)
+            if not math.isfinite(wait):
+                raise ValueError
         except ValueError:
             return json({"error": "wait: expected seconds"}, status=400)
         end = loop.time() + wait

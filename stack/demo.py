@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def _demo() -> int:
         with rasa_bot(env=dict(zip(_OWN, desk))) as bot:
             print(f"  logs in {bot.folder}\n", flush=True)
             turns, last_words = _play(bot)
-            opened = [request for request in agent.requests() if request["request_id"] not in before]
+            opened = _opened(agent, before)
             if len(opened) != 1:
                 said = "\n".join(turn.words for turn in last_words)
                 raise StackError(
@@ -88,6 +89,16 @@ def _demo() -> int:
     ):
         print(line)
     return _verdict(rows, turns)
+
+
+def _opened(agent: Agent, before: set[str], *, seconds: float = 30) -> list[dict[str, Any]]:
+    """The conversations that agents see now and did not before: they see one when all of its history is there."""
+    end = time.monotonic() + seconds
+    while True:
+        opened = [request for request in agent.requests() if request["request_id"] not in before]
+        if opened or time.monotonic() > end:
+            return opened
+        time.sleep(0.1)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -35,8 +37,11 @@ _QUIET = {
 _STRANGERS = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")  # they belong to the environment that runs this
 
 
-def install() -> Path:
+def install(*, domain: Mapping[str, Any] | None = None) -> Path:
     """Install Rasa and the package, train the example bot, and give its model; what is up to date stays.
+
+    Args:
+        domain: changes to the bot's domain.yml; what they make is a model of its own.
 
     Raises:
         StackError: a step failed; says which and what to do.
@@ -44,11 +49,15 @@ def install() -> Path:
     ENVIRONMENT.install()
     sources = [EXAMPLE_BOT / name for name in ("config.yml", "domain.yml", "data")]
     name = f"ada-{fingerprint(sources)[:12]}"
+    if domain:
+        name += f"-{hashlib.sha256(json.dumps(domain, sort_keys=True).encode()).hexdigest()[:8]}"
     model = WORK / "models" / f"{name}.tar.gz"
     with alone("training"):
         if not model.is_file():
-            config, domain, data = map(str, sources)
-            command = [*_rasa("train"), "--config", config, "--domain", domain, "--data", data]
+            if domain:
+                sources[1] = _changed_domain(domain, WORK / "models" / f"{name}.domain.yml")
+            config, domain_file, data = map(str, sources)
+            command = [*_rasa("train"), "--config", config, "--domain", domain_file, "--data", data]
             command += ["--out", str(model.parent), "--fixed-model-name", name]
             run_step("training the example bot", command, cwd=WORK, log=WORK / "logs" / "training.log", env=_env())
     return model
@@ -180,6 +189,7 @@ def rasa_bot(
     env: Mapping[str, str],
     tiledesk: Mapping[str, Any] | None = None,
     tracker_store: Mapping[str, Any] | None = None,
+    domain: Mapping[str, Any] | None = None,
 ) -> Iterator[Bot]:
     """The example bot, installed, trained and running until the block ends.
 
@@ -189,11 +199,12 @@ def rasa_bot(
         env: TILEDESK_URL, TILEDESK_PROJECT_ID, TILEDESK_EMAIL, TILEDESK_PASSWORD, and what else the servers need.
         tiledesk: changes to the `tiledesk:` section of the bot's endpoints.yml.
         tracker_store: what stands there instead of the bot's own SQLite.
+        domain: changes to the bot's domain.yml; the first time, this trains another model.
 
     Raises:
         StackError: something could not be installed or started; says what and why.
     """
-    model = install()
+    model = install(domain=domain)
     runs = WORK / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     with callback_listener() as callbacks:
@@ -205,6 +216,15 @@ def rasa_bot(
             yield bot
         finally:
             bot.stop()
+
+
+def _changed_domain(changes: Mapping[str, Any], file: Path) -> Path:
+    yaml = YAML()
+    content = yaml.load(EXAMPLE_BOT / "domain.yml")
+    _merge(content, changes)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    yaml.dump(content, file)
+    return file
 
 
 def _rasa(command: str) -> list[str]:

@@ -60,7 +60,7 @@ def tell(handoff: Handoff, desk: TiledeskClient) -> None:
 
 def _bot(ask: Ask) -> str | None:
     """The `assistant_id` of config.yml, which Rasa 3.5 and later writes to every event."""
-    for event in reversed(ask.events):
+    for event in reversed(ask.events[-20:]):
         metadata = event.get("metadata")
         found = metadata.get("assistant_id") if isinstance(metadata, Mapping) else None
         if isinstance(found, str) and found.strip():

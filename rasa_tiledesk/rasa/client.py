@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -169,17 +168,3 @@ def _words(said: Any) -> str:
     if said.get("reason") == "BadRequest":
         message = message.partition(" Error: ")[0]
     return "".join(f": {part[:300]}" for part in (str(said.get("reason") or ""), message) if part)
-
-
-class _WithoutToken(logging.Filter):
-    """Takes the token out of the lines that urllib3 writes at DEBUG: they hold whole URLs."""
-
-    _TOKEN = re.compile(r"(?<=[?&]token=)[^&\s\"]*")
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(self._TOKEN.sub("***", arg) if isinstance(arg, str) else arg for arg in record.args)
-        return True
-
-
-logging.getLogger("urllib3.connectionpool").addFilter(_WithoutToken())

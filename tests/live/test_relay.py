@@ -46,10 +46,12 @@ class Chat:
 
     def __init__(self, bot: Bot, project: LiveProject, sender: str) -> None:
         self.bot, self.project, self.sender = bot, project, sender
+        self.round = 0  # the next handoff's history holds what was said in the one before
 
     def hand_over(self) -> str:
         """Ask for a human; the id of the request, once an agent has it."""
         before = {request["request_id"] for request in self.project.requests()}
+        self.round += 1
         self.bot.tell(self.sender, ASK)
         new: list[str] = []
 
@@ -58,7 +60,7 @@ class Chat:
             return bool(new)
 
         until(there, "the handoff")
-        until(lambda: any(JOINED in text for text in self.user_saw()), "the news that somebody joined")
+        until(lambda: sum(JOINED in t for t in self.user_saw()) == self.round, "the news that somebody joined")
         return new[0]
 
     def user_saw(self) -> list[str]:
@@ -67,7 +69,7 @@ class Chat:
 
     def agent_saw(self, request_id: str) -> list[str]:
         """What the user said, as the agents' server lists it."""
-        return [m["text"] for m in self.project.messages(request_id) if m["text"].startswith("user ")]
+        return [m["text"] for m in self.project.messages(request_id) if m["text"].startswith(f"user {self.round}.")]
 
     def both_talk(self, request_id: str, *, middle: Callable[[], None] = lambda: None) -> None:
         """Both sides type at once; `middle` happens half way."""
@@ -79,7 +81,7 @@ class Chat:
                     half.wait()
                 if number == 3:
                     self.project.agent_note(request_id, "a private note")
-                self.project.agent_says(request_id, f"agent {number}")
+                self.project.agent_says(request_id, f"agent {self.round}.{number}")
 
         typing = threading.Thread(target=agent)
         typing.start()
@@ -87,12 +89,16 @@ class Chat:
             if number == TURNS // 2:
                 middle()
                 half.wait()
-            self.bot.tell(self.sender, f"user {number}")
+            self.bot.tell(self.sender, f"user {self.round}.{number}")
         typing.join()
+
+    def words(self, who: str) -> list[str]:
+        """What one side says in this handoff."""
+        return [f"{who} {self.round}.{number}" for number in range(TURNS)]
 
     def check(self, request_id: str, seen_before: int) -> None:
         """Each side has all of the other's words, once, in order; the user has nothing else."""
-        users, agents = ([f"{who} {number}" for number in range(TURNS)] for who in ("user", "agent"))
+        users, agents = self.words("user"), self.words("agent")
         until(lambda: len(self.agent_saw(request_id)) >= TURNS, "the user's words")
         until(lambda: len(self.user_saw()) >= seen_before + TURNS, "the agent's words", 120)
         assert self.agent_saw(request_id) == users
@@ -125,9 +131,10 @@ def test_a_chat_of_both_sides_then_a_close_then_a_second_handoff(chat: Chat) -> 
         chat.check(request_id, seen)
         picture = {"src": "https://example.com/i.png", "type": "image/png", "name": "i.png"}
         chat.project.agent_says(request_id, "i.png", type="image", metadata=picture)
-        chat.project.agent_says(request_id, "see https://example.com/a")
-        until(lambda: "see https://example.com/a" in chat.user_saw(), "the link")
-        assert chat.user_saw()[-2:] == ["https://example.com/i.png", "see https://example.com/a"]
+        link = f"see https://example.com/{chat.round}"
+        chat.project.agent_says(request_id, link)
+        until(lambda: chat.user_saw()[-1] == link, "the link")  # noqa: B023 - it is asked for at once
+        assert chat.user_saw()[-2] == picture["src"]
         chat.close(request_id)
     assert not any("private" in text for text in chat.user_saw())
 
@@ -138,17 +145,17 @@ def test_the_action_server_killed_and_restarted_in_the_middle(chat: Chat) -> Non
 
     def middle() -> None:
         chat.bot.kill_actions()
-        chat.project.agent_says(request_id, "agent said while it was down")
-        chat.bot.tell(chat.sender, "user said while it was down")
+        chat.project.agent_says(request_id, "agent while it was down")
+        chat.bot.tell(chat.sender, "user 1.while it was down")
         chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
 
     chat.both_talk(request_id, middle=middle)
     until(lambda: len(chat.agent_saw(request_id)) >= TURNS + 1, "the user's words")
     until(lambda: len(chat.user_saw()) >= seen + TURNS + 1, "the agent's words", 120)
     said, heard = chat.agent_saw(request_id), chat.user_saw()[seen:]
-    assert sorted(said) == sorted([*(f"user {n}" for n in range(TURNS)), "user said while it was down"])
-    assert sorted(heard) == sorted([*(f"agent {n}" for n in range(TURNS)), "agent said while it was down"])
-    assert [text for text in heard if "while" not in text] == [f"agent {n}" for n in range(TURNS)]
+    assert sorted(said) == sorted([*chat.words("user"), "user 1.while it was down"])
+    assert sorted(heard) == sorted([*chat.words("agent"), "agent while it was down"])
+    assert [text for text in heard if "while" not in text] == chat.words("agent")
     chat.close(request_id)
 
 

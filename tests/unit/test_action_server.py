@@ -172,7 +172,8 @@ def test_a_client_fetches_its_own_messages_and_no_others(server: Server) -> None
     (message,) = requests.get(url, headers=own, timeout=5).json()["messages"]
     assert message == {"id": "h/1", "timestamp": 5.0, "text": "hi"}
     assert requests.get(f"{url}?after=h/1", headers=own, timeout=5).json() == {"messages": []}
-    assert requests.get(f"{url}?wait=x", headers=own, timeout=5).status_code == 400
+    for wait in ("x", "nan", "-inf"):
+        assert requests.get(f"{url}?wait={wait}", headers=own, timeout=5).status_code == 400
 
 
 def test_a_client_that_waits_gets_the_next_message(server: Server) -> None:

@@ -306,3 +306,13 @@ def test_when_the_store_cannot_be_read_agents_are_told_and_the_rest_comes(
     assert "could not be read" in texts(world, handoff)[1]
     assert len(world.tiledesk.requests()) == 1
     assert "earlier history left out" in caplog.text
+
+
+def test_a_failed_handoff_keeps_its_reason(world: World) -> None:
+    world.tiledesk.fail("POST /auth/signinAnonymously", Fault.answer(403))
+    answer = world.ask(conversation(3))
+    world.work(world.worker(), seconds=60)
+    assert answer.handoff is not None
+    failed = world.ledger.handoff(answer.handoff.id)
+    assert failed.state is State.FAILED
+    assert "signinAnonymously" in (failed.last_error or "")

@@ -27,6 +27,11 @@ __all__ = ["Ledger"]
 
 _BUSY_TIMEOUT = 10.0
 
+# What went wrong is over once something went well, but the reason why a handoff failed stays.
+_unless_failed = case(
+    (handoffs.c.state.in_([State.FAILING.value, State.FAILED.value]), handoffs.c.last_error), else_=None
+)
+
 
 class Ledger:
     """The record of handoffs.
@@ -42,8 +47,11 @@ class Ledger:
         self._clock = clock
         with _explained():
             self._engine = _engine(url)
-            # A ledger in memory has one connection, and a connection one transaction at a time.
-            self._turn = threading.RLock() if isinstance(self._engine.pool, StaticPool) else contextlib.nullcontext()
+            # SQLite has one writer at a time, and who finds it busy sleeps: threads take turns here instead.
+            # In memory it has one connection too, so that readers take turns with it.
+            sqlite, memory = self._engine.dialect.name == "sqlite", isinstance(self._engine.pool, StaticPool)
+            self._write_turn = threading.RLock() if sqlite else contextlib.nullcontext()
+            self._read_turn = self._write_turn if memory else contextlib.nullcontext()
             with self._engine.begin() as connection:
                 found = migrate(connection)
         if found > VERSION:
@@ -266,7 +274,7 @@ class Ledger:
             connection.execute(
                 update(handoffs)
                 .where(handoffs.c.id == handoff_id)
-                .values(due=self.now() + int(seconds * 1000), attempts=0, last_error=None)
+                .values(due=self.now() + int(seconds * 1000), attempts=0, last_error=_unless_failed)
             )
 
     def done(self, handoff_id: str, *, again_in: float | None = None) -> None:
@@ -288,7 +296,7 @@ class Ledger:
             connection.execute(
                 update(handoffs)
                 .where(and_(handoffs.c.id == handoff_id, ~pending.exists()))
-                .values(due=case(*cases, else_=None), attempts=0, last_error=None)
+                .values(due=case(*cases, else_=None), attempts=0, last_error=_unless_failed)
             )
 
     # -- messages -------------------------------------------------------------------------------------------------
@@ -453,13 +461,13 @@ class Ledger:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with self._turn, _explained(), self._engine.begin() as connection:
+        with self._write_turn, _explained(), self._engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
         reading = self._engine.execution_options(rasa_tiledesk_reads=True)
-        with self._turn, _explained(), reading.connect() as connection:
+        with self._read_turn, _explained(), reading.connect() as connection:
             yield connection
 
     def _note(self, connection: Connection, handoff_id: str, state: State, note: str | None) -> None:
