@@ -137,7 +137,8 @@ def _read_user(event: Mapping[str, Any]) -> Turn | None:
     if text.startswith("EXTERNAL: ") or metadata.get("is_external"):  # reminders and trigger_intent: nobody typed this
         return None
     command = text.split("{")[0].strip()
-    if not text.strip() or command in _MACHINE_TEXTS:
+    images, files = _brought(metadata)
+    if command in _MACHINE_TEXTS or not (text.strip() or images or files):
         return None
     identity = _text(event.get("message_id"))
     if command in _SILENCE:
@@ -146,7 +147,26 @@ def _read_user(event: Mapping[str, Any]) -> Turn | None:
         shown = f"[keys pressed] {_entity(event, 'value') or _text(metadata.get('value'))}".strip()
     else:
         shown = text
-    return Turn(key=_key("user", event, identity or text), who="user", at=_seconds(event), text=shown)
+    return Turn(
+        key=_key("user", event, identity or text),
+        who="user",
+        at=_seconds(event),
+        text=shown if shown.strip() else "",
+        images=images,
+        attachments=files,
+    )
+
+
+def _brought(metadata: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(images, files) that the channel put into the message's metadata, as `image` and `attachments`."""
+    image, given = _text(metadata.get("image")), metadata.get("attachments")
+    images, files = [image] if image else [], []
+    for item in given if isinstance(given, list) else []:
+        if isinstance(item, str) or (isinstance(item, Mapping) and (item.get("url") or item.get("payload"))):
+            more_files, more_images = _attachments(item)
+            images += more_images
+            files += more_files
+    return tuple(dict.fromkeys(images)), tuple(dict.fromkeys(files))
 
 
 def _read_said(event: Mapping[str, Any], who: Who) -> Turn | None:

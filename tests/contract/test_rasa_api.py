@@ -57,11 +57,17 @@ def real_rasa(folder: Path) -> Iterator[Rasa]:
         from stack.rasa import ENVIRONMENT, install
 
         model, python = str(install()), str(ENVIRONMENT.python)
-    port = free_port()
+    port, actions_port = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
-    with callback_listener() as callbacks:
+    # The example bot's domain lists action_session_start, so Rasa asks an action server for it.
+    command = [python, "-m", "rasa_sdk", "--actions", "rasa_tiledesk.actions", "--port", str(actions_port)]
+    actions = Child("the action server", command, log=folder / "actions.log", cwd=folder)
+    with callback_listener() as callbacks, started(actions, lambda: _answers(actions_port), seconds=120):
         (folder / "credentials.yml").write_text(f"rest:\ncallback:\n  url: {callbacks.url}\n")
-        (folder / "endpoints.yml").write_text("tracker_store: {type: SQL, dialect: sqlite, db: rasa.db}\n")
+        (folder / "endpoints.yml").write_text(
+            "tracker_store: {type: SQL, dialect: sqlite, db: rasa.db}\n"
+            f"action_endpoint: {{url: http://127.0.0.1:{actions_port}/webhook}}\n"
+        )
         command = [python, "-m", "rasa", "run", "--enable-api", "--auth-token", TOKEN, "--model", model]
         command += ["--interface", "127.0.0.1", "--port", str(port)]
         command += ["--endpoints", "endpoints.yml", "--credentials", "credentials.yml"]
@@ -70,8 +76,12 @@ def real_rasa(folder: Path) -> Iterator[Rasa]:
         def ready() -> bool:
             return requests.get(f"{url}/status", params={"token": TOKEN}, timeout=2).ok
 
-        with started(child, ready, seconds=120):
+        with started(child, ready, seconds=240):
             yield Rasa(url, callbacks.messages)
+
+
+def _answers(port: int) -> bool:
+    return requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok
 
 
 @pytest.fixture

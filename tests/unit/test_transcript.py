@@ -115,6 +115,14 @@ def test_an_images_link_is_neither_executed_nor_changed_by_the_way() -> None:
     assert message.body["metadata"]["src"] == "https://x.y/\\close?${A}\ufffd"
 
 
+def test_what_a_channel_brings_along_in_metadata_comes_with_the_users_words() -> None:
+    given = [{"type": "image", "url": "https://x.y/a.png"}, {"type": "file", "payload": {"url": "https://x.y/b.pdf"}}]
+    (turn,) = read_turns([user("look", metadata={"attachments": given})])
+    assert (turn.text, turn.images, turn.attachments) == ("look", ("https://x.y/a.png",), ("https://x.y/b.pdf",))
+    (turn,) = read_turns([user(None, metadata={"image": "https://x.y/a.png"})])
+    assert to_messages([turn], BY)[0].body["type"] == "image"
+
+
 def test_an_image_that_is_no_link_is_described_not_sent() -> None:
     (message,) = to_messages(read_turns([bot("see", image="data:image/png;base64," + "A" * 100_000)]), BY)
     assert message.body["type"] == "text"
