@@ -28,6 +28,7 @@ bench: $(VENV)/ready
 	@$(RUN) -m benchmarks.handoff
 	@$(RUN) -m benchmarks.relay
 	@$(RUN) -m benchmarks.read
+	@$(RUN) -m benchmarks.ordinary_turn
 
 # 1,000 handoffs while Tiledesk fails in every way we know; at most 5 minutes
 chaos: $(VENV)/ready

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from rasa_tiledesk.deadline import Deadline
-from rasa_tiledesk.errors import TiledeskError, TiledeskNotFound, TiledeskUncertain, TrackerStoreError
+from rasa_tiledesk.errors import LedgerError, TiledeskError, TiledeskNotFound, TiledeskUncertain, TrackerStoreError
 from rasa_tiledesk.handoff.conversation import (
     Ask,
     Placed,
@@ -122,9 +122,12 @@ class Asking:
             return Answer(Outcome.ALREADY, handoff)
         try:
             handoff = self._carry_out(sign_in(handoff, self.settings, desk, self.ledger), desk)
-        except TiledeskError as error:
-            logger.error("handoff %s failed: %s", handoff.id, error)
-            handoff = self.ledger.move(handoff, State.FAILING, note=str(error), due_in=0)
+        except LedgerError:
+            raise
+        except Exception as error:  # the user is told so, and no worker must go on with it
+            words = str(error) if isinstance(error, TiledeskError) else f"unexpected {type(error).__name__}"
+            logger.error("handoff %s failed: %s", handoff.id, words, exc_info=not isinstance(error, TiledeskError))
+            handoff = self.ledger.move(handoff, State.FAILING, note=words, due_in=0)
         self.ledger.release(handoff.id, self.name)
         self.hand_on(handoff.id, ask.events)
         return Answer(Outcome.FAILED if handoff.state is State.FAILING else Outcome.CONNECTED, handoff)
@@ -200,7 +203,7 @@ class Asking:
         desk.send_messages(handoff.request_id, [addressed(handoff, message.body) for message in messages])
         self.ledger.advance(handoff.id, self.name, seconds=LEASE_SECONDS, arrived=keys)
         tell(handoff, desk)
-        return self.ledger.move(handoff, State.LIVE)
+        return self.ledger.move(handoff, State.LIVE, due_in=0)
 
 
 def sign_in(handoff: Handoff, settings: Settings, desk: TiledeskClient, ledger: Ledger) -> Handoff:

@@ -87,14 +87,18 @@ class Carrier:
         """
         if handoff.state is State.ASKED:
             handoff = self._take_up(handoff, lease)
+        ending = handoff.context.get("ending")
+        if ending and handoff.state in (State.IMPORTING, State.LIVE):
+            # The user goes back to the bot now, even if Tiledesk is away; the request is closed when it can be.
+            self.relay.end(handoff)
+            handoff = self.ledger.move(handoff, State.CLOSED, note=f"by the {ending}", due_in=0)
         if handoff.state is State.IMPORTING:
             if handoff.context["older"]:
                 handoff = self._add_older(handoff, lease, events)
             wait = self._send(handoff, lease)
             if wait is not None:
                 return wait
-            if not handoff.context.get("ending"):
-                self._assign(handoff)
+            self._assign(handoff)
             handoff = self.ledger.move(handoff, State.LIVE, due_in=0)
         if handoff.state is State.LIVE:
             wait = self._send(handoff, lease)
@@ -105,20 +109,21 @@ class Carrier:
             self.relay.deliver(
                 handoff, lambda arrived, attempt: self._hold(handoff, lease, arrived=arrived, attempt=attempt)
             )
+        if handoff.state is State.CLOSED and ending:
+            wait = self._send(handoff, lease)
+            if wait is not None:
+                return wait
+            if not self.desk.request(handoff.request_id).closed:
+                self.desk.close(handoff.request_id)
         return self._clean_up(handoff) if handoff.state is State.FAILING else None
 
     def _listen(self, handoff: Handoff) -> Handoff:
-        """Hear what agents have said; end the handoff when they, or the user, have ended it."""
-        ending = handoff.context.get("ending")
-        if ending:
-            if not self.desk.request(handoff.request_id).closed:
-                self.desk.close(handoff.request_id)
-            self.relay.end(handoff)
-        elif handoff.listen <= self.ledger.now():
+        """Hear what agents have said; the handoff is over when they have closed the request."""
+        if handoff.listen <= self.ledger.now():
             self.relay.listen(handoff)
         if not any(message.key == ENDED_KEY for message in self.ledger.pending(handoff.id, Direction.TO_USER)):
             return handoff
-        return self.ledger.move(handoff, State.CLOSED, note=f"by the {ending or 'agent'}", due_in=0)
+        return self.ledger.move(handoff, State.CLOSED, note="by the agent", due_in=0)
 
     def _take_up(self, handoff: Handoff, lease: str) -> Handoff:
         """Go on where an action was killed."""

@@ -7,7 +7,6 @@ that webhooks which are lost, repeated, late, in any order or forged change noth
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +30,7 @@ SWEEP_SECONDS = 60.0  # how often to read what webhooks may have lost, and to lo
 POLL_SECONDS = 2.0
 IDLE_POLL_SECONDS = 10.0
 IDLE_AFTER = 300.0
-PATIENCE = 8  # so many refusals of one message by Rasa mean that it cannot be delivered
+PATIENCE_SECONDS = 300.0  # a front end may be away for a while; what is refused for longer cannot be delivered
 
 JOINED_KEY, WAITING_KEY, ENDED_KEY, FAILED_KEY = "joined", "waiting", "ended", "failed"
 
@@ -56,14 +55,14 @@ class Relay:
         desk: Tiledesk.
         ledger: what was heard and what was delivered.
         user: the way to the user.
-        refused: how often Rasa refused each message.
+        refused: since when Rasa has refused what is for a user, ms since 1970 by handoff.
     """
 
     settings: Settings
     desk: TiledeskClient
     ledger: Ledger
     user: UserSide
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: dict[str, int] = field(default_factory=dict)
 
     def listen(self, handoff: Handoff) -> None:
         """Write down what agents have said since the last time, and whether the request is over."""
@@ -129,10 +128,12 @@ class Relay:
             try:
                 self._deliver_one(handoff, message)
             except RasaApiError as error:
-                if not self._is_hopeless(handoff, message, error):
+                if not self._is_hopeless(handoff, error):
                     raise
                 logger.error("handoff %s: a message could not be delivered: %s", handoff.id, error)
                 self._tell_agent(handoff, f"undelivered/{message.key}", _UNDELIVERED)
+            else:
+                self.refused.pop(handoff.id, None)
             hold([message.key], [])
 
     def _deliver_one(self, handoff: Handoff, message: Carried) -> None:
@@ -158,13 +159,14 @@ class Relay:
             return SWEEP_SECONDS
         return POLL_SECONDS if self.ledger.now() - handoff.updated < IDLE_AFTER * 1000 else IDLE_POLL_SECONDS
 
-    def _is_hopeless(self, handoff: Handoff, message: Carried, error: RasaApiError) -> bool:
+    def _is_hopeless(self, handoff: Handoff, error: RasaApiError) -> bool:
         """Rasa answers 500 when a channel refuses a message, and to its own troubles too."""
         if not self.user.can_reach(handoff):
             return True
-        key = f"{handoff.id} {message.key}"
-        self.refused[key] += 1
-        return error.status in (400, 500) and self.refused[key] >= PATIENCE
+        if error.status not in (400, 500):
+            return False
+        since = self.refused.setdefault(handoff.id, self.ledger.now())
+        return self.ledger.now() - since > PATIENCE_SECONDS * 1000
 
     def _tell_agent(self, handoff: Handoff, key: str, text: str) -> None:
         """A line from the bot in the agents' conversation."""

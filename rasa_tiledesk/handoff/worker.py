@@ -24,6 +24,7 @@ POLL_SECONDS = 1.0
 SHORT_BACKOFF, LONG_BACKOFF = 8.0, 60.0
 PERSISTENT = 30  # after so many attempts in a row it is no hiccup: someone is waiting, but nobody is at work on it
 ANSWERED_SECONDS = 12.0  # by then an action has answered, or never will
+KEEP_SECONDS = 120.0  # how long the history that an action brought is kept in memory for a worker here
 LOOK_SECONDS = 300.0  # how often to see in Rasa whether the bot is still paused
 
 
@@ -63,7 +64,7 @@ class Worker:
         self._name = name
         self._give_up_after = give_up_after
         self._jitter = jitter
-        self._events: dict[str, Sequence[Mapping[str, Any]]] = {}
+        self._events: dict[str, tuple[float, Sequence[Mapping[str, Any]]]] = {}
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._threads = [
@@ -86,7 +87,11 @@ class Worker:
 
     def hand_on(self, handoff_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         """There is work on this handoff; its history is at hand."""
-        self._events[handoff_id] = events
+        now = self._ledger.now() / 1000
+        for other, (since, _) in list(self._events.items()):
+            if now - since > KEEP_SECONDS:  # another server has taken it; it reads the tracker store if it must
+                self._events.pop(other, None)
+        self._events[handoff_id] = (now, events)
         self._wake.set()
 
     def wake(self) -> None:
@@ -111,9 +116,9 @@ class Worker:
 
     def _run(self, handoff: Handoff, lease: str) -> None:
         try:
-            wait = self._carrier.run(handoff, lease, self._events.get(handoff.id))
+            wait = self._carrier.run(handoff, lease, self._events.get(handoff.id, (0, None))[1])
         except LeaseLost:
-            return
+            self._events.pop(handoff.id, None)
         except LedgerError:
             raise
         except RasaTiledeskError as error:
@@ -147,6 +152,11 @@ class Worker:
         except RasaApiError as error:
             logger.error("handoff %s: Rasa could not be asked whether the bot is paused: %s", handoff.id, error)
             wait = LOOK_SECONDS / 10
+        except LedgerError:
+            raise
+        except Exception as error:  # as in `_run`
+            logger.exception("handoff %s: unexpected %s", handoff.id, type(error).__name__)
+        self._looked = {other: at for other, at in self._looked.items() if at > now - LOOK_SECONDS}
         self._looked[handoff.id] = now + wait
         return wait
 
@@ -175,6 +185,10 @@ class Worker:
                 busy = self.run_once(lease)
             except LedgerError as error:
                 logger.error("the ledger failed: %s", error)
+                busy = False
+                self._stopping.wait(POLL_SECONDS * 5)
+            except Exception as error:  # a thread that ends would leave its work to nobody
+                logger.exception("unexpected %s", type(error).__name__)
                 busy = False
                 self._stopping.wait(POLL_SECONDS * 5)
             if not busy:

@@ -193,6 +193,27 @@ def test_what_arrived_is_known_and_its_text_forgotten(ledger: Ledger) -> None:
     assert all(not m.body for m in ledger.messages(handoff.id))
 
 
+def test_what_others_add_to_the_context_meanwhile_stays(ledger: Ledger) -> None:
+    stale = begin(ledger)
+    ledger.remember(stale, ending="user")
+    assert ledger.remember(stale, older=False).context == {"a": "ü", "ending": "user", "older": False}
+    assert ledger.remember(stale, requester_id="r").requester_id == "r"
+
+
+def test_what_the_user_says_is_sent_at_once_only_when_nothing_else_is_on_its_way(ledger: Ledger, clock: Clock) -> None:
+    handoff = ledger.move(begin(ledger), State.LIVE)
+    ledger.release(handoff.id, "me")
+    assert ledger.say("bob", lambda _: ("k", {}), lease="say", seconds=9) == (None, False)
+    one, at_once = ledger.say("ann", lambda _: ("k1", {"text": "1"}), lease="say", seconds=9)
+    assert (one.id if one else None, at_once) == (handoff.id, True)
+    assert ledger.say("ann", lambda _: ("k2", {"text": "2"}), lease="other", seconds=9)[1] is False
+    ledger.said(handoff.id, "say", "k1")
+    assert [message.key for message in ledger.pending(handoff.id)] == ["k2"]
+    assert ledger.say("ann", lambda _: ("k1", {"text": "1"}), lease="say", seconds=9)[1] is False
+    claimed = ledger.claim("worker", seconds=9)
+    assert claimed is not None, "what is left is due"
+
+
 def test_later_messages_queue_behind_and_no_key_twice(ledger: Ledger) -> None:
     handoff = begin(ledger, messages=[(1000, "k0", {})])
     assert ledger.enqueue(handoff.id, [("k1", {}), ("k2", {})]) == 2

@@ -6,8 +6,10 @@ import logging
 
 import pytest
 
+from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.handoff.ask import Outcome
-from rasa_tiledesk.handoff.ledger import Handoff, State
+from rasa_tiledesk.handoff.conversation import Ask
+from rasa_tiledesk.handoff.ledger import Handoff, Ledger, State
 from rasa_tiledesk.handoff.pace import Pace
 from rasa_tiledesk.testing import Fault
 from rasa_tiledesk.testing.conversations import load
@@ -200,6 +202,25 @@ def test_a_message_whose_outcome_is_unknown_arrives_once_in_order(world: World, 
     world.work(worker, seconds=120)
     assert texts(world, handoff) == turns(6)
     assert len(world.tiledesk.requests()) == 1
+
+
+def test_an_error_that_nobody_foresaw_leaves_nothing_to_a_worker(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking = world.asking()
+    object.__setattr__(asking, "ledger", BrokenLedger("sqlite://", clock=world.clock))
+    answer = asking.ask(Ask("ann", conversation(3), {}, "callback"), Deadline(8))
+    assert answer.outcome is Outcome.FAILED
+    assert answer.handoff is not None
+    assert answer.handoff.state is State.FAILING
+    assert "unexpected ZeroDivisionError" in caplog.text
+
+
+class BrokenLedger(Ledger):
+    """Breaks in a way no error of ours names."""
+
+    def remember(self, *args: object, **more: object) -> Handoff:
+        raise ZeroDivisionError
 
 
 def test_retry_after_is_heeded(world: World) -> None:

@@ -238,6 +238,28 @@ def test_a_user_who_ends_it_before_an_agent_sees_it_leaves_nothing_open(world: W
     assert world.tiledesk.requests() == []
 
 
+def test_a_user_who_goes_back_while_tiledesk_is_away_does_not_wait_for_it(world: World) -> None:
+    worker = world.worker()
+    handoff = live(world, worker)
+    with world.tiledesk.away():
+        says(world, worker, "back to the bot", 1_800_000_000.0, ends="user")
+        world.work(worker, seconds=5)
+        assert sum(event["event"] == "resume" for event in world.rasa.events("ann")) == 1
+    world.work(worker, seconds=60)
+    assert world.desk.request(handoff.request_id).closed
+    assert users_words(world, handoff) == ["back to the bot"]
+    assert sum(event["event"] == "resume" for event in world.rasa.events("ann")) == 1
+
+
+def test_a_direct_handoff_is_listened_to_as_well(world: World) -> None:
+    world.settings = {"history": {"import": "direct"}}
+    worker = world.worker()
+    handoff = live(world, worker)
+    world.tiledesk.agent_says(handoff.request_id, "hello")
+    world.work(worker, seconds=5)
+    assert heard(world) == ["hello"]
+
+
 def test_second_and_third_handoffs_of_a_conversation_work(world: World) -> None:
     worker = world.worker()
     for number in range(3):

@@ -183,14 +183,21 @@ class Ledger:
         return self.handoff(handoff.id)
 
     def remember(self, handoff: Handoff, *, requester_id: str | None = None, **context: Any) -> Handoff:
-        """Write down the requester's id, or add to the context."""
-        values: dict[str, Any] = {"updated": self.now()}
-        if requester_id is not None:
-            values["requester_id"] = requester_id
-        if context:
-            values["context"] = json.dumps({**handoff.context, **context})
+        """Write down the requester's id, or add to the context; what others have added to it meanwhile stays.
+
+        An `ending` in the context makes the handoff due.
+        """
+        one, now = handoffs.c.id == handoff.id, self.now()
         with self._transaction() as connection:
-            connection.execute(update(handoffs).where(handoffs.c.id == handoff.id).values(**values))
+            connection.execute(update(handoffs).where(one).values(updated=now))  # locks the row before it is read
+            values: dict[str, Any] = {} if requester_id is None else {"requester_id": requester_id}
+            if context:
+                there = json.loads(connection.execute(select(handoffs.c.context).where(one)).scalar_one())
+                values["context"] = json.dumps({**there, **context})
+            if context.get("ending"):
+                values["due"] = now
+            if values:
+                connection.execute(update(handoffs).where(one).values(**values))
         return self.handoff(handoff.id)
 
     def history(self, handoff_id: str) -> list[tuple[int, State, str | None]]:
@@ -284,9 +291,6 @@ class Ledger:
             handoff_id: whose work is done.
             again_in: seconds after which a live handoff is taken up again, even if there is nothing to listen to yet.
         """
-        pending = select(carried.c.position).where(
-            and_(carried.c.handoff_id == handoff_id, carried.c.arrived.is_(False))
-        )
         live = handoffs.c.state == State.LIVE.value
         cases: list[tuple[Any, Any]] = [(live, handoffs.c.listen)]
         if again_in is not None:
@@ -295,7 +299,7 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute(
                 update(handoffs)
-                .where(and_(handoffs.c.id == handoff_id, ~pending.exists()))
+                .where(and_(handoffs.c.id == handoff_id, ~_pending(handoff_id)))
                 .values(due=case(*cases, else_=None), attempts=0, last_error=_unless_failed)
             )
 
@@ -399,8 +403,12 @@ class Ledger:
             )
             connection.execute(update(carried).where(those).values(arrived=True, body="{}"))
             mine = and_(handoffs.c.id == handoff_id, handoffs.c.lease == lease)
-            values = {"lease": None, "lease_until": 0, "due": handoffs.c.listen, "attempts": 0}
-            connection.execute(update(handoffs).where(mine).values(**values))
+            connection.execute(update(handoffs).where(mine).values(lease=None, lease_until=0))
+            connection.execute(
+                update(handoffs)
+                .where(and_(handoffs.c.id == handoff_id, ~_pending(handoff_id)))
+                .values(due=handoffs.c.listen, attempts=0)
+            )
 
     def pending(self, handoff_id: str, direction: Direction = Direction.TO_TILEDESK) -> list[Carried]:
         """The messages that have not arrived, in order."""
@@ -515,6 +523,12 @@ def _carried_row(
         "attempted": False,
         "arrived": False,
     }
+
+
+def _pending(handoff_id: str) -> Any:
+    """Whether there is a message of the handoff, either way, that has not arrived."""
+    waiting = and_(carried.c.handoff_id == handoff_id, carried.c.arrived.is_(False))
+    return select(carried.c.position).where(waiting).exists()
 
 
 def _batches(keys: Iterable[str], size: int = 500) -> Iterator[list[str]]:
