@@ -1,4 +1,4 @@
-# make demo | test | test-live | bench | chaos | check | clean          another Python: make test PYTHON=python3.9
+# make demo | test | test-live | bench | chaos | soak | check | clean          another Python: make test PYTHON=python3.9
 # Everything goes into .work, one virtual environment per version of Python.
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV := $(WORK)/py$(VERSION)
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test test-live bench chaos check clean
+.PHONY: help demo test test-live bench chaos soak check clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -33,6 +33,10 @@ bench: $(VENV)/ready
 # 1,000 handoffs while Tiledesk fails in every way we know; at most 5 minutes
 chaos: $(VENV)/ready
 	@$(RUN) -m benchmarks.chaos
+
+# 200 conversations for ten minutes, two action servers on one PostgreSQL ledger; needs Linux and a PostgreSQL
+soak: $(VENV)/ready
+	@$(RUN) -m benchmarks.soak
 
 check: $(VENV)/ready
 	@$(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

@@ -142,7 +142,7 @@ def main() -> int:
         (folder / "endpoints.yml").write_text(
             f"tiledesk:\n  url: {desk.url}\n  project_id: '{desk.project_id}'\n  email: {desk.owner[0]}\n"
             f"  password: '{desk.owner[1]}'\n  ledger: {ledger}\n"
-            f"  relay: {{rasa_url: {rasa.url}, receive: webhook, public_url: 'http://127.0.0.1:{ports[0]}'}}\n"
+            f"  relay:\n    rasa_url: {rasa.url}\n    receive: webhook\n    public_url: http://127.0.0.1:{ports[0]}\n"
         )
         servers = []
         for port in ports:

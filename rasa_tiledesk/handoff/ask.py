@@ -35,7 +35,7 @@ from rasa_tiledesk.tiledesk import TiledeskClient
 from rasa_tiledesk.trackers import TrackerReader, merge
 from rasa_tiledesk.transcript import read_turns
 
-__all__ = ["Answer", "Asking", "Outcome", "open_unseen", "sign_in", "whole_history"]
+__all__ = ["Answer", "Asking", "Outcome", "open_seen", "open_unseen", "sign_in", "whole_history"]
 
 logger = logging.getLogger(__name__)
 
@@ -188,15 +188,7 @@ class Asking:
 
     def _import_directly(self, handoff: Handoff, desk: TiledeskClient) -> Handoff:
         """The tutorial's way: agents see the request from the first moment, and its messages in any order."""
-        context = handoff.context
-        desk.create_request(
-            request_id=handoff.request_id,
-            sender=handoff.requester_id or "",
-            sender_name=context["user_name"],
-            first_text=context["first_text"],
-            department_id=context["department"],
-            language=context["language"],
-        )
+        open_seen(handoff, desk)
         messages = self.ledger.pending(handoff.id)
         keys = [message.key for message in messages]
         self.ledger.advance(handoff.id, self.name, seconds=LEASE_SECONDS, attempt=keys)
@@ -225,6 +217,18 @@ def sign_in(handoff: Handoff, settings: Settings, desk: TiledeskClient, ledger: 
         if earlier.requester_id is not None and earlier.request_id.startswith(project):
             return ledger.remember(handoff, requester_id=earlier.requester_id)
     return ledger.remember(handoff, requester_id=desk.sign_in_anonymously(name=name).id)
+
+
+def open_seen(handoff: Handoff, desk: TiledeskClient) -> None:
+    """Create the request as Tiledesk's tutorial does: routed at once, without messages."""
+    desk.create_request(
+        request_id=handoff.request_id,
+        sender=handoff.requester_id or "",
+        sender_name=handoff.context["user_name"],
+        first_text=handoff.context["first_text"],
+        department_id=handoff.context["department"],
+        language=handoff.context["language"],
+    )
 
 
 def open_unseen(handoff: Handoff, desk: TiledeskClient, ledger: Ledger, lease: str) -> Handoff:

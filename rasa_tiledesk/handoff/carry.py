@@ -22,7 +22,7 @@ from rasa_tiledesk.errors import (
     TiledeskServerError,
     TiledeskUnauthorized,
 )
-from rasa_tiledesk.handoff.ask import open_unseen, sign_in, whole_history
+from rasa_tiledesk.handoff.ask import open_seen, open_unseen, sign_in, whole_history
 from rasa_tiledesk.handoff.conversation import FIRST_NATIVE, addressed, older_messages, speakers
 from rasa_tiledesk.handoff.ledger import Carried, Direction, Handoff, Ledger, State
 from rasa_tiledesk.handoff.pace import Pace
@@ -133,15 +133,7 @@ class Carrier:
         try:
             self.desk.request(handoff.request_id)
         except TiledeskNotFound:
-            context = handoff.context
-            self.desk.create_request(
-                request_id=handoff.request_id,
-                sender=handoff.requester_id or "",
-                sender_name=context["user_name"],
-                first_text=context["first_text"],
-                department_id=context["department"],
-                language=context["language"],
-            )
+            open_seen(handoff, self.desk)
         return self.ledger.move(handoff, State.IMPORTING, due_in=0)
 
     def _add_older(self, handoff: Handoff, lease: str, events: Sequence[Mapping[str, Any]] | None) -> Handoff:

@@ -101,7 +101,7 @@ def test_of_two_action_servers_on_postgresql_one_finishes_what_the_other_was_kil
         ledger_url = stack.enter_context(throw_away_database("postgresql"))
         (tmp_path / "endpoints.yml").write_text(
             f"tiledesk:\n  url: {project.url}\n  project_id: '{project.project_id}'\n  email: {email}\n"
-            f"  password: '{password}'\n  ledger: {ledger_url}\n  relay: {{rasa_url: {rasa.url}}}\n"
+            f"  password: '{password}'\n  ledger: {ledger_url}\n  relay:\n    rasa_url: {rasa.url}\n"
         )
         servers = []
         for name in ("first", "second"):

@@ -70,7 +70,8 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         (tmp_path / "endpoints.yml").write_text(
             f"tiledesk:\n  url: {tiledesk.url}\n  project_id: '{tiledesk.project_id}'\n  email: {tiledesk.owner[0]}\n"
             f"  password: '{tiledesk.owner[1]}'\n  ledger: {ledger}\n"
-            f"  relay: {{rasa_url: {rasa.url}, public_url: {url}, client_secret: {CLIENT_SECRET}}}\n"
+            # Not in braces: rasa-sdk reads the file too, and its YAML parser refuses a URL there on some versions.
+            f"  relay:\n    rasa_url: {rasa.url}\n    public_url: {url}\n    client_secret: {CLIENT_SECRET}\n"
         )
         command = {
             "action server": [
