@@ -67,12 +67,13 @@ def real_rasa(folder: Path) -> Iterator[Rasa]:
         (folder / "credentials.yml").write_text(f"rest:\ncallback:\n  url: {callbacks.url}\n")
         (folder / "endpoints.yml").write_text(
             "tracker_store: {type: SQL, dialect: sqlite, db: rasa.db}\n"
-            f"action_endpoint: {{url: http://127.0.0.1:{actions_port}/webhook}}\n"
+            f"action_endpoint:\n  url: http://127.0.0.1:{actions_port}/webhook\n"
         )
         command = [python, "-m", "rasa", "run", "--enable-api", "--auth-token", TOKEN, "--model", model]
         command += ["--interface", "127.0.0.1", "--port", str(port)]
         command += ["--endpoints", "endpoints.yml", "--credentials", "credentials.yml"]
-        child = Child("Rasa", command, log=folder / "rasa.log", cwd=folder)
+        env = {**os.environ, "RASA_TELEMETRY_ENABLED": "false"}
+        child = Child("Rasa", command, log=folder / "rasa.log", cwd=folder, env=env)
 
         def ready() -> bool:
             return requests.get(f"{url}/status", params={"token": TOKEN}, timeout=2).ok
