@@ -214,6 +214,23 @@ def test_what_the_user_says_is_sent_at_once_only_when_nothing_else_is_on_its_way
     assert claimed is not None, "what is left is due"
 
 
+def test_what_the_user_says_puts_off_nothing_that_is_due(ledger: Ledger, clock: Clock) -> None:
+    handoff = ledger.move(begin(ledger), State.LIVE, due_in=5)
+    ledger.release(handoff.id, "me")
+    assert ledger.say("ann", lambda _: ("k1", {}), lease="say", seconds=20)[1]
+    ledger.said(handoff.id, "say", "k1")
+    clock.seconds += 6
+    assert ledger.claim("worker", seconds=9) is not None
+
+
+def test_what_the_user_says_is_due_again_when_the_one_who_sends_it_dies(ledger: Ledger, clock: Clock) -> None:
+    handoff = ledger.move(begin(ledger), State.LIVE, due_in=600)
+    ledger.release(handoff.id, "me")
+    assert ledger.say("ann", lambda _: ("k1", {}), lease="say", seconds=20)[1]
+    clock.seconds += 21
+    assert ledger.claim("worker", seconds=9) is not None
+
+
 def test_later_messages_queue_behind_and_no_key_twice(ledger: Ledger) -> None:
     handoff = begin(ledger, messages=[(1000, "k0", {})])
     assert ledger.enqueue(handoff.id, [("k1", {}), ("k2", {})]) == 2

@@ -369,7 +369,7 @@ class Ledger:
         now = self.now()
         with self._transaction() as connection:
             open_one = handoffs.c.open_for == _digest(sender_id)
-            locked = connection.execute(update(handoffs).where(open_one).values(due=now, updated=now)).rowcount
+            locked = connection.execute(update(handoffs).where(open_one).values(updated=now)).rowcount
             if not locked:
                 return None, False
             handoff = _handoff(connection.execute(select(handoffs).where(open_one)).one())
@@ -388,13 +388,18 @@ class Ledger:
             free = and_(handoffs.c.id == handoff.id, handoffs.c.lease_until <= now)
             at_once = handoff.state is State.LIVE and not waiting
             if at_once:
-                until = {"lease": lease, "lease_until": now + int(seconds * 1000)}
-                at_once = bool(connection.execute(update(handoffs).where(free).values(**until)).rowcount)
+                until = now + int(seconds * 1000)
+                # What it was due for stays due; if the caller dies, a worker looks when the lease has run out.
+                due = case((handoffs.c.due < until, handoffs.c.due), else_=literal(until, BigInteger))
+                taken = connection.execute(update(handoffs).where(free).values(lease=lease, lease_until=until, due=due))
+                at_once = bool(taken.rowcount)
+            if not at_once:
+                connection.execute(update(handoffs).where(handoffs.c.id == handoff.id).values(due=now))
             connection.execute(carried.insert().values({**row, "attempted": at_once}))
         return handoff, at_once
 
     def said(self, handoff_id: str, lease: str, key: str) -> None:
-        """What `say` gave to send has arrived: forget its text, give the lease back, listen for the answer."""
+        """What `say` gave to send has arrived: forget its text, give the lease back."""
         with self._transaction() as connection:
             those = and_(
                 carried.c.handoff_id == handoff_id,
@@ -403,12 +408,7 @@ class Ledger:
             )
             connection.execute(update(carried).where(those).values(arrived=True, body="{}"))
             mine = and_(handoffs.c.id == handoff_id, handoffs.c.lease == lease)
-            connection.execute(update(handoffs).where(mine).values(lease=None, lease_until=0))
-            connection.execute(
-                update(handoffs)
-                .where(and_(handoffs.c.id == handoff_id, ~_pending(handoff_id)))
-                .values(due=handoffs.c.listen, attempts=0)
-            )
+            connection.execute(update(handoffs).where(mine).values(lease=None, lease_until=0, attempts=0))
 
     def pending(self, handoff_id: str, direction: Direction = Direction.TO_TILEDESK) -> list[Carried]:
         """The messages that have not arrived, in order."""
