@@ -36,7 +36,7 @@ __all__ = ["Carrier", "LeaseLost"]
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 30.0  # longer than any one call of Tiledesk or Rasa may take; so long a killed server is waited for
 STORE_SECONDS = 30.0
 SETTLE_SECONDS = 30.0
 PATIENCE = 5  # so many 500s to one message mean that the message is the cause

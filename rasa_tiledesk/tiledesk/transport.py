@@ -37,7 +37,7 @@ __all__ = ["Transport"]
 
 ATTEMPTS = 3
 BACKOFF = 0.2  # seconds before the first repeat, doubled each time, with up to as much again as jitter
-BUDGET = 30.0  # seconds for a call and its repeats when the caller gives no deadline
+BUDGET = 20.0  # seconds for a call and its repeats when the caller gives no deadline
 DETAIL = 300  # characters of Tiledesk's words that an error keeps
 
 _URL_HINT = "check tiledesk.url"
