@@ -54,7 +54,7 @@ class Worker:
         *,
         name: str,
         give_up_after: float,
-        threads: int = 4,
+        threads: int = 8,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._carrier = carrier
