@@ -138,10 +138,6 @@ class Ledger:
         """All handoffs of a sender, oldest first."""
         return self._select(handoffs.c.sender_key == _digest(sender_id))
 
-    def by_request(self, request_id: str) -> Handoff | None:
-        """The handoff of a request, if it is one of ours."""
-        return next(iter(self._select(handoffs.c.request_id == request_id)), None)
-
     def in_state(self, *states: State) -> list[Handoff]:
         """All handoffs in one of the states, oldest first."""
         return self._select(handoffs.c.state.in_([state.value for state in states]))
@@ -221,11 +217,6 @@ class Ledger:
             if self._take(and_(handoffs.c.id == candidate, free), lease, seconds):
                 return self.handoff(candidate)
         return None
-
-    def claim_one(self, handoff_id: str, lease: str, *, seconds: float) -> Handoff | None:
-        """Lease this handoff, due or not; None when somebody else holds it."""
-        free = and_(handoffs.c.id == handoff_id, handoffs.c.lease_until <= self.now())
-        return self.handoff(handoff_id) if self._take(free, lease, seconds) else None
 
     def _take(self, condition: Any, lease: str, seconds: float) -> bool:
         until = self.now() + int(seconds * 1000)
