@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -106,9 +105,7 @@ class ActionTiledeskRelay(Action):
         """Queue the message; clears the slot when the handoff is over."""
         if tracker.slots.get(SLOT) is None:
             return []
-        ends = _ends(tracker)
-        carry = functools.partial(_carry, tracker.sender_id, tracker.events, dict(tracker.slots), ends=ends)
-        still_open = await asyncio.get_running_loop().run_in_executor(_threads, carry)
+        still_open = await asyncio.get_running_loop().run_in_executor(_threads, _carry, tracker)
         return [] if still_open else [SlotSet(SLOT, None)]
 
 
@@ -139,23 +136,22 @@ class ActionSessionStart(Action):
         return [*events, ActionExecuted("action_listen")]
 
 
-def _ends(tracker: Tracker) -> str | None:
-    """Whether the user ends the handoff by what was just said, and how."""
-    message = tracker.latest_message or {}
+def _carry(tracker: Tracker) -> bool:
+    """Carry what was said to the agent; False when there is no handoff any more."""
+    with _bot_stays_quiet():
+        parts = runtime()
+        ends = _ends(tracker.latest_message or {}, parts.endpoints.tiledesk.relay.end_intents)
+        deadline = Deadline(SAY_SECONDS)
+        return parts.saying.say(tracker.sender_id, tracker.events, tracker.slots, ends=ends, deadline=deadline)
+    return True
+
+
+def _ends(message: Mapping[str, Any], end_intents: Sequence[str]) -> str | None:
+    """Who ends the handoff by this message, and how; None when it goes on."""
     intent = (message.get("intent") or {}).get("name")
     if intent == "restart" or str(message.get("text") or "").strip() == "/restart":
         return "user's restart"
-    try:
-        return "user" if intent in runtime().endpoints.tiledesk.relay.end_intents else None
-    except RasaTiledeskError:
-        return None  # `_carry` says what is wrong
-
-
-def _carry(sender_id: str, events: Sequence[Event], slots: Mapping[str, Any], *, ends: str | None) -> bool:
-    """Carry what was said to the agent; False when there is no handoff any more."""
-    with _bot_stays_quiet():
-        return runtime().saying.say(sender_id, events, slots, ends=ends, deadline=Deadline(SAY_SECONDS))
-    return True
+    return "user" if intent in end_intents else None
 
 
 def _has_open(sender_id: str) -> bool:
