@@ -101,8 +101,10 @@ class Relay:
             return
         events = self.user.keep_quiet(handoff)
         missed = turns_after(events, handoff)
+        if not missed:
+            return
         remove = redactor(self.settings.history, events)
-        new = self.ledger.enqueue(handoff.id, said_later(missed, handoff, remove)) if missed else 0
+        new = self.ledger.enqueue(handoff.id, said_later(missed, handoff, remove))
         if new:
             logger.warning("handoff %s: %d messages caught up from the tracker", handoff.id, new)
 
@@ -132,6 +134,8 @@ class Relay:
                     raise
                 logger.error("handoff %s: a message could not be delivered: %s", handoff.id, error)
                 self._tell_agent(handoff, f"undelivered/{message.key}", _UNDELIVERED)
+                if self.user.can_reach(handoff) and message.body.get("response") in (ENDED, FAILED):
+                    self._give_back(handoff, message, aloud=False)
             else:
                 self.refused.pop(handoff.id, None)
             hold([message.key], [])
@@ -139,15 +143,18 @@ class Relay:
     def _deliver_one(self, handoff: Handoff, message: Carried) -> None:
         response = message.body.get("response")
         if response in (ENDED, FAILED):
-            newer = self.ledger.open_handoff(handoff.sender_id)
-            if newer is None or newer.id == handoff.id:  # the next handoff's pause must not be lifted
-                self.user.give_back(handoff, str(response), message.key)
+            self._give_back(handoff, message, aloud=True)
         elif response:
             self.user.say(handoff, str(response), message.key)
         else:
             channel = self.user.deliver(handoff, message.body["event"], message.key)
             if channel in CANNOT_PUSH:
                 self._tell_agent(handoff, "no-push", _NO_PUSH.format(channel=channel))
+
+    def _give_back(self, handoff: Handoff, message: Carried, *, aloud: bool) -> None:
+        newer = self.ledger.open_handoff(handoff.sender_id)
+        if newer is None or newer.id == handoff.id:  # the next handoff's pause must not be lifted
+            self.user.give_back(handoff, str(message.body["response"]), message.key, aloud=aloud)
 
     def _is_over(self, handoff: Handoff, messages: Sequence[Any]) -> bool:
         """The request itself is asked when a message says so, and at every sweep: some ends leave no message."""

@@ -52,15 +52,18 @@ class UserSide:
         channel = self._append(handoff, [marked]).get("latest_input_channel")
         return channel if isinstance(channel, str) else None
 
-    def give_back(self, handoff: Handoff, response: str, key: str) -> None:
-        """Tell the user why, and let the bot answer again: from the next message on, not what was said meanwhile."""
+    def give_back(self, handoff: Handoff, response: str, key: str, *, aloud: bool = True) -> None:
+        """Tell the user why, and let the bot answer again: from the next message on, not what was said meanwhile.
+
+        Not aloud, it is only written into the tracker: Rasa drops all of it when the channel refuses the words.
+        """
         events = [
             _said(handoff, response, key),
             {"event": "slot", "name": SLOT, "value": None},
             {"event": "resume"},
             _LISTEN,
         ]
-        self._append(handoff, events)
+        self._append(handoff, events, aloud=aloud)
 
     def delivered_keys(self, handoff: Handoff) -> set[str]:
         """The keys of this handoff that are in the tracker."""
@@ -90,8 +93,8 @@ class UserSide:
         self._append(handoff, pause if told else [_said(handoff, CONNECTING, "connecting"), *pause])
         return events
 
-    def _append(self, handoff: Handoff, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return self.rasa.append_events(handoff.sender_id, events, output_channel="latest", side_effects=True)
+    def _append(self, handoff: Handoff, events: Sequence[Mapping[str, Any]], *, aloud: bool = True) -> dict[str, Any]:
+        return self.rasa.append_events(handoff.sender_id, events, output_channel="latest", side_effects=aloud)
 
 
 def _said(handoff: Handoff, response: str, key: str) -> dict[str, Any]:

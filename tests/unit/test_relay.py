@@ -251,6 +251,16 @@ def test_a_user_who_goes_back_while_tiledesk_is_away_does_not_wait_for_it(world:
     assert sum(event["event"] == "resume" for event in world.rasa.events("ann")) == 1
 
 
+def test_a_channel_that_refuses_the_last_words_does_not_keep_the_bot_silent_for_ever(world: World) -> None:
+    worker = world.worker()
+    handoff = live(world, worker)
+    world.rasa.refusing.add("callback")
+    world.tiledesk.close_as_agent(handoff.request_id)
+    world.work(worker, seconds=400)
+    assert sum(event["event"] == "resume" for event in world.rasa.events("ann")) == 1
+    assert heard(world) == []
+
+
 def test_a_direct_handoff_is_listened_to_as_well(world: World) -> None:
     world.settings = {"history": {"import": "direct"}}
     worker = world.worker()
