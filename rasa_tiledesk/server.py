@@ -11,6 +11,7 @@ import inspect
 import logging
 import math
 import threading
+from collections.abc import Mapping
 from json import loads
 from typing import Any
 from urllib.parse import unquote
@@ -21,12 +22,12 @@ from sanic import Sanic
 from sanic.request import Request
 from sanic.response import HTTPResponse, json, text
 
-from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import RasaTiledeskError
 from rasa_tiledesk.handoff.hooks import PATH, request_of
 from rasa_tiledesk.handoff.inbox import may_read, messages_after
 from rasa_tiledesk.handoff.ledger import State
 from rasa_tiledesk.runtime import Runtime, runtime
+from rasa_tiledesk.upkeep import Upkeep
 
 __all__ = ["attach", "register", "serve"]
 
@@ -34,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 _NAME = "rasa_tiledesk"
 _implements = pluggy.HookimplMarker("rasa_sdk")
-_CHECK_SECONDS = 10.0
 LONGEST_WAIT = 30.0  # seconds that a client may wait for a message
 MAX_WEBHOOK = 8_000_000  # bytes; `request.close` carries all messages of the request
 
@@ -77,36 +77,30 @@ async def _start(_app: Any, _loop: Any) -> None:
 
 
 async def _stop(_app: Any, _loop: Any) -> None:
+    _stopping.set()
     if _started is not None:
         await asyncio.get_running_loop().run_in_executor(None, _started.worker.stop)
 
 
 _started: Runtime | None = None
+_stopping = threading.Event()
 
 
 def _start_work() -> None:
+    Upkeep(_begin, _stopping.wait).run()
+
+
+def _begin() -> Runtime:
     global _started
-    try:
-        parts = runtime()
-    except RasaTiledeskError as error:
-        logger.error("no handoff will work until this is mended:\n%s", error)
-        return
-    parts.worker.start()
-    _started = parts
-    try:
-        desk = parts.desk.within(Deadline(_CHECK_SECONDS))
-        desk.check_credential()
-        department = desk.department(parts.endpoints.tiledesk.department)
-        if parts.hooks:
-            parts.hooks.mend()
-    except RasaTiledeskError as error:
-        logger.error("no handoff will work until this is mended: %s", error)
-        return
-    logger.info("ready to hand over to department %s", department.name)
+    parts = runtime()
+    if _started is None:
+        parts.worker.start()
+        _started = parts
+    return parts
 
 
 async def _webhook(request: Request) -> HTTPResponse:
-    """Takes Tiledesk's webhooks: 200 taken, 401 not Tiledesk, 400 not its shape, 413 too large, 503 ask again.
+    """Takes Tiledesk's webhooks: 200 taken, 401 not Tiledesk's, 400 not its shape, 413 too large, 503 ask again.
 
     The secret is checked before the body is read, and no more of the body is read than a webhook has. Nothing of it is
     believed but which request to look at.
@@ -120,9 +114,12 @@ async def _webhook(request: Request) -> HTTPResponse:
         if body is None:
             return json({"error": f"larger than {MAX_WEBHOOK} bytes"}, status=413)
         try:
-            request_id = request_of(loads(body), runtime().endpoints.tiledesk.project_id)
+            said = loads(body)
+            request_id = request_of(said, runtime().endpoints.tiledesk.project_id)
         except (ValueError, RecursionError):
             return json({"error": "not a webhook of Tiledesk"}, status=400)
+        if not _signed(said):
+            return json({"error": "the token is signed by another secret"}, status=401)
         known = request_id is not None and await loop.run_in_executor(None, _hint, request_id)
     except RasaTiledeskError as error:
         logger.error("a webhook could not be taken: %s", error)
@@ -133,6 +130,12 @@ async def _webhook(request: Request) -> HTTPResponse:
 def _knows(secret: str) -> bool:
     hooks = runtime().hooks
     return hooks is not None and hooks.knows(secret)
+
+
+def _signed(said: Mapping[str, Any]) -> bool:
+    """Whether the webhook's token is ours where it has one: x-hook-secret has proved the same already."""
+    hooks = runtime().hooks
+    return "token" not in said or (hooks is not None and hooks.signed(said["token"]))
 
 
 def _hint(request_id: str) -> bool:

@@ -119,7 +119,7 @@ def _webhooks(endpoints: Endpoints, desk: TiledeskClient) -> Line:
         return "webhooks", PROBLEM, str(error)
     missing = [event for event in hooks.EVENTS if event not in there]
     if missing:
-        advice = "the action server makes them when it starts"
+        advice = "the action server makes them at its start and every ten minutes"
         return "webhooks", PROBLEM, f"none for {', '.join(missing)} to {target}; {advice}"
     return "webhooks", OK, f"{', '.join(hooks.EVENTS)} to {target}"
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+import jwt
 
 from rasa_tiledesk.errors import TiledeskForbidden
 from rasa_tiledesk.handoff.ledger import Ledger
@@ -25,47 +28,92 @@ PATH = "/tiledesk/webhook"
 # All messages of requests that came from Rasa (we open them with the channel `rasa`), and their end.
 EVENTS = ("message.create.request.channel.rasa", "request.close")
 
+STALE_SECONDS = 60.0
+# A secret that is not known may be one that another server has just made; strangers must not make us ask each time.
+UNKNOWN_SECONDS = 1.0
 
-@dataclass(frozen=True)
+
 class Hooks:
     """Our webhooks in the project.
 
-    Attributes:
+    Args:
         desk: Tiledesk, by an admin's login.
         ledger: keeps their secrets, so that all action servers know them.
         public_url: this action server's address as Tiledesk reaches it.
+        clock: seconds.
     """
 
-    desk: TiledeskClient
-    ledger: Ledger
-    public_url: str
+    def __init__(
+        self, desk: TiledeskClient, ledger: Ledger, public_url: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._desk = desk
+        self._ledger = ledger
+        self._target = public_url + PATH
+        self._clock = clock
+        self._read_at = float("-inf")
+        self._secrets: tuple[str, ...] = ()
 
     def mend(self) -> None:
-        """Make the webhooks that are missing, or whose secret nobody knows.
+        """Make the webhooks that are missing, remove doubles, give each the secret that the ledger has for it.
+
+        Any number of servers may do so at once: the ledger has one secret a webhook. Given every time, since Tiledesk
+        never shows what it has. The secret of a webhook that was deleted in Tiledesk is forgotten.
 
         Raises:
             TiledeskForbidden: only an admin may; says what to do instead.
         """
-        target = self.public_url + PATH
-        known = self.ledger.hook_secrets()
+        known = self._ledger.hook_secrets()  # read first: what is not listed afterwards is gone, not new
         try:
-            there = {hook.event: hook.id for hook in self.desk.subscriptions() if hook.target == target}
-            for event in EVENTS:
-                if there.get(event) not in known or event not in there:
-                    made = self.desk.subscribe(event, target)
-                    self.ledger.remember_hook(made.id, event, target, made.secret or "")
-                    logger.info("webhook made for %s", event)
+            listed = self._desk.subscriptions()
+            ours = {
+                event: sorted(one.id for one in listed if (one.event, one.target) == (event, self._target))
+                for event in EVENTS
+            }
+            for event, there in ours.items():
+                self._mend(event, there)
         except TiledeskForbidden as error:
             error.hint = "webhooks need an admin's login in tiledesk.email; or set tiledesk.relay.receive: poll"
             raise
+        doubles = {double for there in ours.values() for double in there[1:]}
+        for gone in known.keys() - ({one.id for one in listed} - doubles):
+            self._ledger.forget_hook(gone)
+        self._read()
+
+    def _mend(self, event: str, there: Sequence[str]) -> None:
+        for double in there[1:]:  # two servers may have made one each, at the same moment
+            self._desk.unsubscribe(double)
+        if there:
+            hook = there[0]
+        else:
+            hook = self._desk.subscribe(event, self._target).id
+            logger.info("webhook made for %s", event)
+        secret = self._ledger.keep_hook(hook, event, self._target, secrets.token_urlsafe(32))
+        self._desk.set_secret(hook, secret)
 
     def knows(self, secret: str) -> bool:
         """Whether a call that carries this secret comes from Tiledesk; takes the same time whatever it is."""
+        age = self._clock() - self._read_at
+        if age > STALE_SECONDS or (age > UNKNOWN_SECONDS and not self._is_ours(secret)):
+            self._read()
+        return self._is_ours(secret)
+
+    def signed(self, token: object) -> bool:
+        """Whether a webhook's token is one that Tiledesk signs with the secret of a webhook of ours.
+
+        Of ours, not of the very webhook: in a repeat it may be another's (services/subscriptionNotifier.js:74-127).
+        """
+        return isinstance(token, str) and any(_signs(ours, token) for ours in self._secrets)
+
+    def _is_ours(self, secret: str) -> bool:
         given = secret.encode("utf-8", "replace")
         found = False
-        for _, _, ours in self.ledger.hook_secrets().values():
+        for ours in self._secrets:
             found |= hmac.compare_digest(given, ours.encode())
         return found and bool(secret)
+
+    def _read(self) -> None:
+        self._secrets = tuple(self._ledger.hook_secrets().values())
+        self._read_at = self._clock()
 
 
 def request_of(body: Any, project_id: str) -> str | None:
@@ -82,3 +130,11 @@ def request_of(body: Any, project_id: str) -> str | None:
     if not isinstance(request_id, str) or not isinstance(project, str):
         raise ValueError("no request")
     return request_id if project == project_id else None
+
+
+def _signs(secret: str, token: str) -> bool:
+    try:
+        jwt.decode(token, secret, algorithms=["HS256"], options={"verify_aud": False})
+    except jwt.InvalidTokenError:
+        return False
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from rasa_tiledesk.errors import TiledeskForbidden, TiledeskNonsense, TiledeskNotFound
@@ -60,10 +59,10 @@ class Desk(Calls):
         return self._list(f"GET {_SUBSCRIPTIONS}", answer, Subscription.read)
 
     def subscribe(self, event: str, target: str) -> Subscription:
-        """Have Tiledesk call `target` on the event, with a new secret that only this webhook has.
+        """Have Tiledesk call `target` on the event; again for the same two gives the one there is.
 
-        Again for the same two, it gives the one there is another secret. Tiledesk's own choice of secret would be the
-        same for all webhooks of all projects until the server restarts (routes/subscription.js:18).
+        It needs `set_secret`: Tiledesk's own choice is the same for all webhooks of all projects until the server
+        restarts (routes/subscription.js:18).
 
         Raises:
             TiledeskForbidden: the account is no admin.
@@ -71,15 +70,18 @@ class Desk(Calls):
         call = f"POST {_SUBSCRIPTIONS}"
         answer = self._admin_call(*call.split(" "), body={"event": event, "target": target})
         made = self._read(call, lambda: Subscription.read(answer))
-        if (made.event, made.target) != (event, target):  # a repeat is answered with the event's first, whatever target
-            same = [one for one in self.subscriptions() if (one.event, one.target) == (event, target)]
-            if not same:
-                raise TiledeskNonsense(call, "answered with another webhook than the one asked for")
-            made = same[0]
-        secret = secrets.token_urlsafe(32)
+        if (made.event, made.target) == (event, target):
+            return made
+        # A repeat is answered with the event's first, whatever its target.
+        same = [one for one in self.subscriptions() if (one.event, one.target) == (event, target)]
+        if not same:
+            raise TiledeskNonsense(call, "answered with another webhook than the one asked for")
+        return same[0]
+
+    def set_secret(self, subscription_id: str, secret: str) -> None:
+        """Have a webhook carry this as ``x-hook-secret`` from now on; Tiledesk never shows it again."""
         path = f"{_SUBSCRIPTIONS}/{{subscription}}"
-        self._admin_call("PUT", path, ids={"subscription": made.id}, body={"secret": secret})
-        return Subscription(made.id, event, target, secret)
+        self._admin_call("PUT", path, ids={"subscription": subscription_id}, body={"secret": secret})
 
     def unsubscribe(self, subscription_id: str) -> None:
         """Remove a webhook; one that is not there is no error."""

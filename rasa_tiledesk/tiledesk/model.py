@@ -184,21 +184,16 @@ class Agent:
 
 @dataclass(frozen=True)
 class Subscription:
-    """A webhook that Tiledesk calls.
-
-    Attributes:
-        secret: what it sends as ``x-hook-secret``; known only right after subscribing.
-    """
+    """A webhook that Tiledesk calls."""
 
     id: str
     event: str
     target: str
-    secret: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, data: Any) -> Subscription:
         """From an answer."""
-        return cls(str(data["_id"]), str(data["event"]), str(data["target"]), data.get("secret"))
+        return cls(str(data["_id"]), str(data["event"]), str(data["target"]))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
+import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Callable
 
+import jwt
 import pytest
 import requests
 
@@ -33,7 +36,7 @@ class Server:
     rasa: FakeRasa
     ledger: Ledger
 
-    def hand_over(self, sender: str = "ann") -> str:
+    def hand_over(self, sender: str) -> str:
         """Hand a conversation over as Rasa asks for it; the id of its request, once agents see it."""
         self.rasa.says(sender, "a human please")
         before = {request["request_id"] for request in self.tiledesk.requests()}
@@ -47,11 +50,11 @@ class Server:
     def secret(self) -> str:
         """A secret that Tiledesk's webhooks carry."""
         until(lambda: len(self.ledger.hook_secrets()) == 2)
-        return str(next(iter(self.ledger.hook_secrets().values()))[2])
+        return next(iter(self.ledger.hook_secrets().values()))
 
-    def texts(self) -> list[str]:
+    def texts(self, sender: str) -> list[str]:
         """What the user got."""
-        return [message["text"] for message in self.rasa.delivered["callback"]]
+        return [m["text"] for m in self.rasa.delivered["callback"] if m["recipient_id"] == sender]
 
 
 def until(happened: Callable[[], bool], seconds: float = 15.0) -> None:
@@ -61,8 +64,14 @@ def until(happened: Callable[[], bool], seconds: float = 15.0) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture(params=["action server", "serve"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture
+def sender() -> str:
+    return f"user-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="module", params=["action server", "two Sanic workers", "serve"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    tmp_path = tmp_path_factory.mktemp("server")
     with FakeTiledesk() as tiledesk, FakeRasa() as rasa:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
@@ -73,19 +82,12 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
             # Not in braces: rasa-sdk reads the file too, and its YAML parser refuses a URL there on some versions.
             f"  relay:\n    rasa_url: {rasa.url}\n    public_url: {url}\n    client_secret: {CLIENT_SECRET}\n"
         )
-        command = {
-            "action server": [
-                sys.executable,
-                "-m",
-                "rasa_sdk",
-                "--actions",
-                "rasa_tiledesk.actions",
-                "--port",
-                str(port),
-            ],
-            "serve": [sys.executable, "-m", "rasa_tiledesk.cli.main", "serve", "--port", str(port)],
-        }[request.param]
+        module = ["rasa_tiledesk.cli.main", "serve"] if request.param == "serve" else ["rasa_sdk"]
+        actions = [] if request.param == "serve" else ["--actions", "rasa_tiledesk.actions"]
+        command = [sys.executable, "-m", *module, *actions, "--port", str(port)]
         env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        if request.param == "two Sanic workers":
+            env["ACTION_SERVER_SANIC_WORKERS"] = "2"
         child = Child(request.param, command, log=tmp_path / "log", cwd=tmp_path, env=env)
         with started(child, lambda: answers(f"{url}/tiledesk/health"), seconds=60):
             yield Server(url, child, tiledesk, rasa, Ledger(ledger))
@@ -98,24 +100,24 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("server", ["action server"], indirect=True)
-def test_a_handoff_from_the_ask_to_the_end_by_webhooks(server: Server) -> None:
+@pytest.mark.parametrize("server", ["action server", "two Sanic workers"], indirect=True)
+def test_a_handoff_from_the_ask_to_the_end_by_webhooks(server: Server, sender: str) -> None:
     server.secret()
-    request_id = server.hand_over()
+    request_id = server.hand_over(sender)
     server.tiledesk.agent_says(request_id, "I am Olive")
     server.tiledesk.agent_note(request_id, "a difficult one")
     server.tiledesk.agent_says(request_id, "how can I help?")
-    until(lambda: "how can I help?" in server.texts())
+    until(lambda: "how can I help?" in server.texts(sender))
     server.tiledesk.close_as_agent(request_id)
-    until(lambda: len(server.texts()) == 4)
-    assert server.texts()[:3] == ["A colleague has joined the conversation.", "I am Olive", "how can I help?"]
-    assert "has ended" in server.texts()[3]
-    until(lambda: server.ledger.counts() == {State.CLOSED: 1})
+    until(lambda: len(server.texts(sender)) == 4)
+    assert server.texts(sender)[:3] == ["A colleague has joined the conversation.", "I am Olive", "how can I help?"]
+    assert "has ended" in server.texts(sender)[3]
+    until(lambda: [one.state for one in server.ledger.of_sender(sender)] == [State.CLOSED])
 
 
 def test_health_and_metrics_answer(server: Server) -> None:
     assert requests.get(f"{server.url}/tiledesk/health", timeout=5).json()["status"] == "ok"
-    assert 'tiledesk_handoffs{state="live"} 0' in requests.get(f"{server.url}/tiledesk/metrics", timeout=5).text
+    assert 'tiledesk_handoffs{state="live"} ' in requests.get(f"{server.url}/tiledesk/metrics", timeout=5).text
 
 
 def payload(server: Server, **changes: Any) -> dict[str, Any]:
@@ -128,6 +130,7 @@ def test_bad_webhooks_are_refused_or_ignored_and_nothing_of_them_is_logged(serve
     def post(headers: dict[str, Any], **body: Any) -> int:
         return requests.post(hook, headers=headers, timeout=10, **body).status_code
 
+    before = copy.deepcopy(server.rasa.delivered)
     good = {"x-hook-secret": secret}
     assert post({}, json=payload(server)) == 401
     assert post({"x-hook-secret": "hush-wrong"}, json=payload(server)) == 401
@@ -137,9 +140,12 @@ def test_bad_webhooks_are_refused_or_ignored_and_nothing_of_them_is_logged(serve
     assert post(good, json=["hush"]) == 400
     assert post(good, json={"payload": {"recipient": 5, "id_project": None}}) == 400
     assert post(good, data="[" * 100_000) == 400
+    assert post(good, json={**payload(server), "token": "hush"}) == 401
+    assert post(good, json={**payload(server), "token": jwt.encode({"_id": "x"}, "hush" * 8, "HS256")}) == 401
+    assert post(good, json={**payload(server), "token": 5}) == 401
     assert post(good, json=payload(server)) == 200
     assert post(good, json=payload(server, id_project="5e2c35c8f0dbc10017bb3aac")) == 200
-    assert server.texts() == []
+    assert server.rasa.delivered == before
     log = server.child.log.read_text()
     assert "hush" not in log
     assert secret not in log
@@ -161,12 +167,13 @@ def test_a_body_that_is_too_large_is_refused_without_being_kept(server: Server) 
     assert status == 413
 
 
-def test_a_client_fetches_its_own_messages_and_no_others(server: Server) -> None:
-    server.rasa.says("ann/1", "hello", channel="rest")
-    url = f"{server.url}/tiledesk/conversations/ann/1/messages"
+def test_a_client_fetches_its_own_messages_and_no_others(server: Server, sender: str) -> None:
+    sender = f"{sender}/1"
+    server.rasa.says(sender, "hello", channel="rest")
+    url = f"{server.url}/tiledesk/conversations/{sender}/messages"
     mark = {"tiledesk_message": "h/1", "tiledesk_agent": "Olive"}
-    server.rasa.add("ann/1", [{"event": "bot", "text": "hi", "timestamp": 5.0, "data": {}, "metadata": mark}])
-    own = {"Authorization": f"Bearer {token_of(CLIENT_SECRET, 'ann/1')}"}
+    server.rasa.add(sender, [{"event": "bot", "text": "hi", "timestamp": 5.0, "data": {}, "metadata": mark}])
+    own = {"Authorization": f"Bearer {token_of(CLIENT_SECRET, sender)}"}
     others = {"Authorization": f"Bearer {token_of(CLIENT_SECRET, 'bob')}"}
     assert requests.get(url, timeout=5).status_code == 401
     assert requests.get(url, headers=others, timeout=5).status_code == 401
@@ -177,18 +184,16 @@ def test_a_client_fetches_its_own_messages_and_no_others(server: Server) -> None
         assert requests.get(f"{url}?wait={wait}", headers=own, timeout=5).status_code == 400
 
 
-def test_a_client_that_waits_gets_the_next_message(server: Server) -> None:
-    server.rasa.says("ann", "hello", channel="rest")
-    url = f"{server.url}/tiledesk/conversations/ann/messages?wait=20"
-    own = {"Authorization": f"Bearer {token_of(CLIENT_SECRET, 'ann')}"}
+def test_a_client_that_waits_gets_the_next_message(server: Server, sender: str) -> None:
+    server.rasa.says(sender, "hello", channel="rest")
+    url = f"{server.url}/tiledesk/conversations/{sender}/messages?wait=20"
+    own = {"Authorization": f"Bearer {token_of(CLIENT_SECRET, sender)}"}
     event = {"event": "bot", "text": "hi", "timestamp": 5.0, "metadata": {"tiledesk_message": "h/1"}}
     seen = len(server.rasa.requests)
 
     def say_it_once_it_waits() -> None:
         until(lambda: len(server.rasa.requests) > seen)
-        server.rasa.add("ann", [event])
-
-    import threading
+        server.rasa.add(sender, [event])
 
     threading.Thread(target=say_it_once_it_waits).start()
     assert [m["text"] for m in requests.get(url, headers=own, timeout=25).json()["messages"]] == ["hi"]

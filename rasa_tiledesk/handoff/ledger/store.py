@@ -430,19 +430,31 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute(update(handoffs).where(unchanged).values(listen=self.now() + int(next_in * 1000)))
 
-    def hook_secrets(self) -> dict[str, tuple[str, str, str]]:
-        """The secrets of our webhooks: by the subscription's id, its event, target and secret."""
+    def hook_secrets(self) -> dict[str, str]:
+        """The secrets of our webhooks, by the subscription's id."""
         with self._reading() as connection:
             rows = connection.execute(select(hook_secrets)).all()
-        return {row.subscription_id: (row.event, row.target, row.secret) for row in rows}
+        return {row.subscription_id: row.secret for row in rows}
 
-    def remember_hook(self, subscription_id: str, event: str, target: str, secret: str) -> None:
-        """Write down a webhook's secret; it takes the place of the one before."""
+    def keep_hook(self, subscription_id: str, event: str, target: str, secret: str) -> str:
+        """Write down a webhook's secret, unless it has one; the secret it has, whoever wrote it down first."""
+        row = {"subscription_id": subscription_id, "event": event, "target": target, "secret": secret}
+        there = self.hook_secrets().get(subscription_id)
+        if there is not None:
+            return there
+        try:
+            with self._transaction() as connection:
+                connection.execute(hook_secrets.insert().values(**row))
+        except LedgerError as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            return self.keep_hook(subscription_id, event, target, secret)
+        return secret
+
+    def forget_hook(self, subscription_id: str) -> None:
+        """The webhook is gone: its secret opens nothing any more."""
         with self._transaction() as connection:
             connection.execute(hook_secrets.delete().where(hook_secrets.c.subscription_id == subscription_id))
-            connection.execute(
-                hook_secrets.insert().values(subscription_id=subscription_id, event=event, target=target, secret=secret)
-            )
 
     # -- the end --------------------------------------------------------------------------------------------------
 
