@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -78,12 +77,9 @@ def assert_told_and_goes_on(bot: Bot, sender: str, case: Case) -> None:
     begin_of_log = bot.actions_log.stat().st_size
     assert bot.say(sender, "Hi there")
 
-    begin = time.monotonic()
     answers = bot.say(sender, "I want to talk to a human")
-    seconds = time.monotonic() - begin
 
     assert [answer.get("text") for answer in answers] == [SORRY]
-    assert seconds < 10
     log = bot.actions_log.read_bytes()[begin_of_log:].decode()
     (cause,) = [line for line in log.splitlines() if "no handoff: " in line]
     assert [words for words in case.log if words not in cause] == [], cause

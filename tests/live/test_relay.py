@@ -1,16 +1,18 @@
-"""Real Rasa with its callback channel, real Tiledesk: both sides type at once, and hear each other once, in order."""
+"""Real Rasa by callback and socketio, real Tiledesk: both sides type at once and hear each other once, in order."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import pytest
 
 from stack.rasa import Bot, rasa_bot
 from stack.tiledesk import LiveProject
+from stack.web_chat import web_chat
 from tests.live.proxy import shuffling_proxy
 
 pytestmark = pytest.mark.live
@@ -41,18 +43,49 @@ def until(happened: Callable[[], object], what: str, seconds: float = 60.0) -> N
         time.sleep(0.05)
 
 
+class Line(Protocol):
+    """The user's end of a channel."""
+
+    def tell(self, text: str) -> None:
+        """Say something; returns when Rasa has dealt with it."""
+
+    def messages(self) -> list[dict[str, Any]]:
+        """What the channel has brought the user."""
+
+
+@dataclass
+class CallbackLine:
+    """The callback channel: Rasa posts to the website's backend."""
+
+    bot: Bot
+    sender: str
+
+    def tell(self, text: str) -> None:
+        self.bot.tell(self.sender, text)
+
+    def messages(self) -> list[dict[str, Any]]:
+        return self.bot.callbacks.messages(self.sender)
+
+
+def shown(message: dict[str, Any]) -> str:
+    """A message's text, or its image's address."""
+    attachment = message.get("attachment") or {}  # socketio's way to bring an image
+    return str(message.get("text") or message.get("image") or attachment["payload"]["src"])
+
+
 class Chat:
     """One user and one agent."""
 
-    def __init__(self, bot: Bot, project: LiveProject, sender: str) -> None:
+    def __init__(self, bot: Bot, project: LiveProject, sender: str, line: Line | None = None) -> None:
         self.bot, self.project, self.sender = bot, project, sender
+        self.line = line or CallbackLine(bot, sender)
         self.round = 0  # the next handoff's history holds what was said in the one before
 
     def hand_over(self) -> str:
         """Ask for a human; the id of the request, once an agent has it."""
         before = {request["request_id"] for request in self.project.requests()}
         self.round += 1
-        self.bot.tell(self.sender, ASK)
+        self.line.tell(ASK)
         new: list[str] = []
 
         def there() -> bool:
@@ -65,7 +98,7 @@ class Chat:
 
     def user_saw(self) -> list[str]:
         """Everything that reached the user."""
-        return [str(m.get("text") or m.get("image")) for m in self.bot.callbacks.messages(self.sender)]
+        return [shown(message) for message in self.line.messages()]
 
     def agent_saw(self, request_id: str) -> list[str]:
         """What the user said, as the agents' server lists it."""
@@ -89,7 +122,7 @@ class Chat:
             if number == TURNS // 2:
                 middle()
                 half.wait()
-            self.bot.tell(self.sender, f"user {self.round}.{number}")
+            self.line.tell(f"user {self.round}.{number}")
         typing.join()
 
     def words(self, who: str) -> list[str]:
@@ -109,18 +142,31 @@ class Chat:
         self.project.close_as_agent(request_id)
         until(lambda: ENDED in self.user_saw()[-1], "the news that it has ended")
         seen = len(self.user_saw())
-        self.bot.tell(self.sender, "When are you open?")
+        self.line.tell("When are you open?")
         until(lambda: len(self.user_saw()) > seen, "the bot's answer")
         assert len(self.user_saw()) == seen + 1
         assert self.bot.tracker(self.sender)["slots"]["tiledesk_handoff"] is None
 
 
+@pytest.fixture(params=["callback", "socketio"])
+def line(request: pytest.FixtureRequest, chatting: Bot, sender: str) -> Iterator[Line]:
+    """The user's channel; both for what differs between them, the callback channel for the rest."""
+    if request.param == "socketio":
+        with web_chat(chatting.url, sender) as page:
+            yield page
+    else:
+        yield CallbackLine(chatting, sender)
+
+
 @pytest.fixture
-def chat(chatting: Bot, project: LiveProject, sender: str) -> Chat:
-    made = Chat(chatting, project, sender)
-    chatting.tell(sender, "Hi there")
+def chat(chatting: Bot, project: LiveProject, sender: str, line: Line) -> Chat:
+    made = Chat(chatting, project, sender, line)
+    line.tell("Hi there")
     until(lambda: made.user_saw(), "the bot's greeting")
     return made
+
+
+by_callback = pytest.mark.parametrize("line", ["callback"], indirect=True)
 
 
 def test_a_chat_of_both_sides_then_a_close_then_a_second_handoff(chat: Chat) -> None:
@@ -146,7 +192,7 @@ def test_the_action_server_killed_and_restarted_in_the_middle(chat: Chat) -> Non
     def middle() -> None:
         chat.bot.kill_actions()
         chat.project.agent_says(request_id, "agent while it was down")
-        chat.bot.tell(chat.sender, "user 1.while it was down")
+        chat.line.tell("user 1.while it was down")
         chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
 
     chat.both_talk(request_id, middle=middle)
@@ -160,6 +206,7 @@ def test_the_action_server_killed_and_restarted_in_the_middle(chat: Chat) -> Non
     chat.close(request_id)
 
 
+@by_callback
 def test_rasa_restarted_in_the_middle(chat: Chat) -> None:
     request_id = chat.hand_over()
     seen = len(chat.user_saw())
@@ -179,6 +226,7 @@ def test_webhooks_that_come_twice_late_and_in_any_order(chat: Chat) -> None:
     chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
 
 
+@by_callback
 def test_polling_needs_no_public_address(chat: Chat) -> None:
     chat.bot.restart_actions(tiledesk={"relay": {"receive": "poll", "public_url": None}})
     request_id = chat.hand_over()
@@ -189,9 +237,10 @@ def test_polling_needs_no_public_address(chat: Chat) -> None:
     chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
 
 
+@by_callback
 def test_the_user_goes_back_to_the_bot(chat: Chat) -> None:
     request_id = chat.hand_over()
-    chat.bot.tell(chat.sender, "/back_to_bot")
+    chat.line.tell("/back_to_bot")
     until(lambda: ENDED in chat.user_saw()[-1], "the news that it has ended")
     # The user is given back first: a Tiledesk that is away must not keep them waiting.
     until(lambda: request_id not in {r["request_id"] for r in chat.project.requests()}, "the end of the request")

