@@ -7,7 +7,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV := $(WORK)/py$(VERSION)
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test test-live bench chaos soak check clean
+.PHONY: help demo test test-live install install-live bench chaos soak check clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -19,14 +19,20 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	@$(RUN) -m pytest tests/unit tests/contract -m "not live" -q
 
-test-live: $(VENV)/ready
-	@$(RUN) -m stack.install
+test-live: install-live
 	@$(RUN) -m pytest tests -m live -q
+
+install: $(VENV)/ready
+
+# What test-live needs: the real Rasa with the example bot, the real Tiledesk
+install-live: $(VENV)/ready
+	@$(RUN) -m stack.install
 
 # The figures of README.md, one benchmark after another
 bench: $(VENV)/ready
 	@$(RUN) -m benchmarks.handoff
 	@$(RUN) -m benchmarks.relay
+	@$(RUN) -m benchmarks.webhooks
 	@$(RUN) -m benchmarks.read
 	@$(RUN) -m benchmarks.ordinary_turn
 
@@ -54,7 +60,8 @@ $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || \
 	  { echo '$(PYTHON) is Python $(VERSION); 3.9 or newer is needed.' >&2; exit 1; }
 	@mkdir -p $(WORK)/logs
+	@# Compiled when it is imported: most of it never is.
 	@echo "  Python $(VERSION): installing rasa_tiledesk and its tools into $(VENV)"
-	@{ rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) && $(RUN) -m pip install -e '.[dev]'; } \
+	@{ rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) && $(RUN) -m pip install --no-compile -e '.[dev]'; } \
 	  >$(WORK)/logs/py$(VERSION).log 2>&1 || { tail -25 $(WORK)/logs/py$(VERSION).log >&2; exit 1; }
 	@touch $@

@@ -55,7 +55,9 @@ class Environment:
         base = find_python(*self._pythons)
         shutil.rmtree(self.folder, ignore_errors=True)
         run_step(f"{self.name}: new environment", [str(base), "-m", "venv", str(self.folder)], cwd=WORK, log=self.log)
-        self._pip(f"{self.name}: installing {', '.join(self._requirements)}", "install", *self._requirements)
+        # Compiled when it is imported: of what Rasa brings along, most never is.
+        wanted_packages = ("install", "--no-compile", *self._requirements)
+        self._pip(f"{self.name}: installing {', '.join(self._requirements)}", *wanted_packages)
         stamp.write_text(wanted)
         return True
 

@@ -47,7 +47,7 @@ class World:
     clock: Clock
     ledger: Ledger
     settings: dict[str, Any] = field(default_factory=dict)
-    read_timeout: float = 0.3
+    read_timeout: float = 5.0
     reader: TrackerReader | None = None
 
     @property

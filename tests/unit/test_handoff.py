@@ -166,7 +166,7 @@ def test_when_the_import_fails_in_the_action_nothing_is_left_for_agents(
     world: World, mode: str, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    world.settings = {"history": {"import": mode}}
+    world.settings, world.read_timeout = {"history": {"import": mode}}, 0.5 if fault.kind == "hang" else 5.0
     look = "GET /{project}/requests/{request}"
     world.tiledesk.faults = lambda call: fault if call.route in (SEND, f"{SEND}/multi", look) else None
     answer = world.ask(conversation(3))
@@ -195,6 +195,7 @@ def test_an_opening_whose_answer_was_lost_is_found_again(world: World) -> None:
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("kind", ["hang", "reset", "answer", "garbage"])
 def test_a_message_whose_outcome_is_unknown_arrives_once_in_order(world: World, kind: str, after: bool) -> None:
+    world.read_timeout = 0.5 if kind == "hang" else 5.0
     worker = world.worker()
     handoff = world.ask(conversation(6), worker=worker).handoff
     fault = Fault(kind, status=502, after=after)

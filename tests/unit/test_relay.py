@@ -103,6 +103,7 @@ def test_images_files_and_buttons_come_along(world: World) -> None:
 
 @pytest.mark.parametrize("fault", ["lost", "reset", "hang", 500])
 def test_an_answer_of_rasa_that_is_lost_doubles_nothing(world: World, fault: str | int) -> None:
+    world.read_timeout = 0.5 if fault == "hang" else 5.0
     worker = world.worker()
     handoff = live(world, worker)
     for number in range(3):
@@ -164,6 +165,7 @@ def test_the_same_message_twice_is_one(world: World) -> None:
 def test_what_could_not_be_sent_at_once_comes_later_once_and_before_what_follows(
     world: World, kind: str, after: bool
 ) -> None:
+    world.read_timeout = 0.5 if kind == "hang" else 5.0
     worker = world.worker()
     handoff = live(world, worker)
     world.tiledesk.fail(SEND, Fault(kind, status=502, after=after))

@@ -53,7 +53,7 @@ def client(desk: FakeTiledesk, pauses: list[float]) -> TiledeskClient:
     return client_of(desk.url, desk, pauses)
 
 
-def client_of(url: str, desk: FakeTiledesk, pauses: list[float], *, read_timeout: float = 0.3) -> TiledeskClient:
+def client_of(url: str, desk: FakeTiledesk, pauses: list[float], *, read_timeout: float = 1.0) -> TiledeskClient:
     return TiledeskClient(
         url,
         desk.project_id,
