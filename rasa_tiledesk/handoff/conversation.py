@@ -171,10 +171,14 @@ def older_messages(
     return _placed(fold(older, by, before_ms=starts, unreadable=unreadable), FIRST_SUMMARY)
 
 
-def latest_words(events: Sequence[Event]) -> Turn | None:
-    """What the user has just said; None when the latest turn was not the user's (a reminder, a trigger)."""
+def latest_words(events: Sequence[Event]) -> tuple[Turn | None, str | None]:
+    """What the user has just said, and the key of what they had said before.
+
+    None when the latest turn was not the user's (a reminder, a trigger), and when nothing of the user stands before.
+    """
     turns = read_turns(events[-60:])  # enough to find the button that was clicked
-    return turns[-1] if turns and turns[-1].who == "user" else None
+    before = next((turn.key for turn in reversed(turns[:-1]) if turn.who == "user"), None)
+    return (turns[-1] if turns and turns[-1].who == "user" else None), before
 
 
 def said_later(turns: Sequence[Turn], handoff: Handoff, remove: Redactor) -> list[tuple[str, Mapping[str, Any]]]:

@@ -6,15 +6,15 @@ a worker sends it in its turn.
 
 from __future__ import annotations
 
+import itertools
 import logging
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import TiledeskError
-from rasa_tiledesk.handoff.conversation import addressed, latest_words, redactor, said_later
+from rasa_tiledesk.handoff.conversation import addressed, latest_words, redactor, said_later, turns_after
 from rasa_tiledesk.handoff.ledger import Handoff, Ledger
 from rasa_tiledesk.handoff.pace import Pace
 from rasa_tiledesk.settings import Settings
@@ -25,6 +25,8 @@ __all__ = ["Saying"]
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 20.0
+
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -71,27 +73,30 @@ class Saying:
         Raises:
             LedgerError: it could not be written down.
         """
-        said = latest_words(events)
+        said, before = latest_words(events)
         if said is None:
             return self.ledger.open_handoff(sender_id) is not None
         remove = redactor(self.settings.history, events, slots)
-        lease = f"{self.name}/{uuid.uuid4().hex[:8]}"
-        parts: list[tuple[str, Mapping[str, Any]]] = []
+        lease = f"{self.name}/{next(_numbers)}"
+        parts: dict[str, Mapping[str, Any]] = {}
 
-        def first_part(handoff: Handoff) -> tuple[str, Mapping[str, Any]]:
-            parts[:] = said_later([said], handoff, remove)
-            return parts[0]
+        def words(handoff: Handoff, before_is_known: bool) -> list[tuple[str, Mapping[str, Any]]]:
+            turns = [said]
+            if before is not None and not before_is_known and before != handoff.context.get("last_key"):
+                # Said while no action server ran. It must not come behind what was said after it.
+                turns = turns_after(events, handoff)
+            made = said_later(turns, handoff, remove)
+            parts.update(made)
+            return made
 
-        handoff, at_once = self.ledger.say(sender_id, first_part, lease=lease, seconds=LEASE_SECONDS)
+        handoff, at_once = self.ledger.say(sender_id, said.key, before, words, lease=lease, seconds=LEASE_SECONDS)
         if handoff is None:
             return False
         if at_once:
-            self._send(handoff, *parts[0], lease=lease, deadline=deadline)
-        if parts[1:]:
-            self.ledger.enqueue(handoff.id, parts[1:])
+            self._send(handoff, at_once, parts[at_once], lease=lease, deadline=deadline)
         if ends:
             self.ledger.remember(handoff, ending=ends)
-        if ends or parts[1:] or not at_once:
+        if ends or not at_once or len(parts) > 1:
             self.wake()
         return True
 

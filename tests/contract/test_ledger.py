@@ -200,16 +200,24 @@ def test_what_others_add_to_the_context_meanwhile_stays(ledger: Ledger) -> None:
     assert ledger.remember(stale, requester_id="r").requester_id == "r"
 
 
+def say(ledger: Ledger, *keys: str, sender: str = "ann", before: str | None = None, lease: str = "say") -> Any:
+    """The user says the last of these; the ones before it, if any, were missed."""
+    words = [(key, {"text": key}) for key in keys]
+    return ledger.say(
+        sender, keys[-1], before, lambda _, known: words[-1:] if known else words, lease=lease, seconds=20
+    )
+
+
 def test_what_the_user_says_is_sent_at_once_only_when_nothing_else_is_on_its_way(ledger: Ledger, clock: Clock) -> None:
     handoff = ledger.move(begin(ledger), State.LIVE)
     ledger.release(handoff.id, "me")
-    assert ledger.say("bob", lambda _: ("k", {}), lease="say", seconds=9) == (None, False)
-    one, at_once = ledger.say("ann", lambda _: ("k1", {"text": "1"}), lease="say", seconds=9)
-    assert (one.id if one else None, at_once) == (handoff.id, True)
-    assert ledger.say("ann", lambda _: ("k2", {"text": "2"}), lease="other", seconds=9)[1] is False
+    assert say(ledger, "k", sender="bob") == (None, None)
+    one, at_once = say(ledger, "k1")
+    assert (one.id, at_once) == (handoff.id, "k1")
+    assert say(ledger, "k2", lease="other")[1] is None
     ledger.said(handoff.id, "say", "k1")
     assert [message.key for message in ledger.pending(handoff.id)] == ["k2"]
-    assert ledger.say("ann", lambda _: ("k1", {"text": "1"}), lease="say", seconds=9)[1] is False
+    assert say(ledger, "k1")[1] is None
     claimed = ledger.claim("worker", seconds=9)
     assert claimed is not None, "what is left is due"
 
@@ -217,7 +225,7 @@ def test_what_the_user_says_is_sent_at_once_only_when_nothing_else_is_on_its_way
 def test_what_the_user_says_puts_off_nothing_that_is_due(ledger: Ledger, clock: Clock) -> None:
     handoff = ledger.move(begin(ledger), State.LIVE, due_in=5)
     ledger.release(handoff.id, "me")
-    assert ledger.say("ann", lambda _: ("k1", {}), lease="say", seconds=20)[1]
+    assert say(ledger, "k1")[1]
     ledger.said(handoff.id, "say", "k1")
     clock.seconds += 6
     assert ledger.claim("worker", seconds=9) is not None
@@ -226,9 +234,22 @@ def test_what_the_user_says_puts_off_nothing_that_is_due(ledger: Ledger, clock: 
 def test_what_the_user_says_is_due_again_when_the_one_who_sends_it_dies(ledger: Ledger, clock: Clock) -> None:
     handoff = ledger.move(begin(ledger), State.LIVE, due_in=600)
     ledger.release(handoff.id, "me")
-    assert ledger.say("ann", lambda _: ("k1", {}), lease="say", seconds=20)[1]
+    assert say(ledger, "k1")[1]
     clock.seconds += 21
     assert ledger.claim("worker", seconds=9) is not None
+
+
+def test_what_was_missed_comes_before_what_is_said_now_and_what_is_there_not_again(ledger: Ledger) -> None:
+    handoff = ledger.move(begin(ledger), State.LIVE, due_in=600)
+    ledger.release(handoff.id, "me")
+    assert say(ledger, "k1")[1] == "k1"
+    ledger.said(handoff.id, "say", "k1")
+    assert say(ledger, "k1", "k2", "k3", before="k2")[1] == "k2"
+    assert [(m.key, m.attempted) for m in ledger.pending(handoff.id)] == [("k2", True), ("k3", False)]
+    ledger.said(handoff.id, "say", "k2")
+    assert ledger.claim("worker", seconds=9) is not None, "what is left is due"
+    assert say(ledger, "k3", "k4", before="k3")[1] is None
+    assert [m.key for m in ledger.pending(handoff.id)] == ["k3", "k4"]
 
 
 def test_later_messages_queue_behind_and_no_key_twice(ledger: Ledger) -> None:

@@ -56,7 +56,7 @@ def test_what_is_said_later_is_redacted_too(world: World) -> None:
     assert handoff is not None
     later = [*naming(conversation(2), 2), {"event": "user", "text": SPELT, "timestamp": 1_800_000_000.0}]
     history = History(redact=RULES)
-    said = latest_words(later)
+    said, _ = latest_words(later)
     assert said is not None
     ((_, body),) = said_later([said], handoff, redactor(history, later))
     assert body["text"] == "••••"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -37,11 +38,13 @@ def heard(world: World) -> list[str]:
     return [str(message["text"]) for message in world.rasa.delivered["callback"]]
 
 
-def says(world: World, worker: Worker, text: str, at: float, *, ends: str | None = None) -> bool:
+def says(
+    world: World, worker: Worker, text: str, at: float, *, ends: str | None = None, missed: Sequence[Any] = ()
+) -> bool:
     """The user says something; as the action has it."""
     saying = Saying(worker._carrier.settings, world.desk, world.ledger, Pace(clock=world.clock), "action", lambda: None)
     event = {"event": "user", "text": text, "timestamp": at, "message_id": f"m{at}"}
-    return saying.say("ann", [*conversation(3), event], {}, ends=ends, deadline=Deadline(4))
+    return saying.say("ann", [*conversation(3), *missed, event], {}, ends=ends, deadline=Deadline(4))
 
 
 def users_words(world: World, handoff: Handoff) -> list[str]:
@@ -186,6 +189,19 @@ def test_what_was_logged_while_no_action_server_ran_is_caught_up_once(world: Wor
     again = world.worker(name="restarted")
     world.work(again, seconds=400)
     assert users_words(world, handoff) == ["is anybody there?", "hello?"]
+
+
+def test_what_no_action_server_heard_comes_before_what_is_said_next(world: World) -> None:
+    worker = world.worker()
+    handoff = live(world, worker)
+    says(world, worker, "one", 1_800_000_000.0)
+    missed = [
+        {"event": "user", "text": text, "timestamp": at, "message_id": f"m{at}"}
+        for text, at in (("one", 1_800_000_000.0), ("two", 1_800_000_001.0), ("three", 1_800_000_002.0))
+    ]
+    says(world, worker, "four", 1_800_000_003.0, missed=missed)
+    world.work(worker, seconds=5)
+    assert users_words(world, handoff) == ["one", "two", "three", "four"]
 
 
 def test_a_bot_that_a_new_session_has_woken_is_paused_again(world: World) -> None:

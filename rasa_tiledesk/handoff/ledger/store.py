@@ -341,53 +341,67 @@ class Ledger:
     def say(
         self,
         sender_id: str,
-        message: Callable[[Handoff], tuple[str, Mapping[str, Any]]],
+        key: str,
+        before: str | None,
+        words: Callable[[Handoff, bool], Sequence[tuple[str, Mapping[str, Any]]]],
         *,
         lease: str,
         seconds: float,
-    ) -> tuple[Handoff | None, bool]:
+    ) -> tuple[Handoff | None, str | None]:
         """Queue what the user says now; when nothing else is on its way, lease the handoff to send it at once.
 
         Args:
             sender_id: whose handoff.
-            message: makes (key, body) for the handoff.
-            lease: who would send it.
+            key: of what is said.
+            before: the key of what the user had said before it.
+            words: makes the (key, body) messages for the handoff, told whether `before` is in the ledger; those whose
+                key is there already are not queued again.
+            lease: who would send the first of them.
             seconds: for how long.
 
         Returns:
-            The open handoff, or None; and whether the caller holds the lease, and is to send this very message.
+            The open handoff, if any; and the key of the message that the caller, holding the lease, is to send, if any.
         """
         now = self.now()
         with self._transaction() as connection:
-            open_one = handoffs.c.open_for == _digest(sender_id)
-            locked = connection.execute(update(handoffs).where(open_one).values(updated=now)).rowcount
-            if not locked:
-                return None, False
-            handoff = _handoff(connection.execute(select(handoffs).where(open_one)).one())
-            key, body = message(handoff)
+            # The row's lock puts writers of one handoff in line; SQLite has one writer anyway.
+            its = select(handoffs).where(handoffs.c.open_for == _digest(sender_id)).with_for_update()
+            row = connection.execute(its).first()
+            if row is None:
+                return None, None
+            handoff = _handoff(row)
             mine = and_(carried.c.handoff_id == handoff.id, carried.c.direction == Direction.TO_TILEDESK.value)
-            last, waiting, known = connection.execute(
+            last, waiting, known, known_before = connection.execute(
                 select(
                     func.max(carried.c.position),
                     func.sum(case((carried.c.arrived.is_(False), 1), else_=0)),
                     func.sum(case((carried.c.key == key, 1), else_=0)),
+                    func.sum(case((carried.c.key == before, 1), else_=0)),
                 ).where(mine)
             ).one()
             if known:
-                return handoff, False
-            row = _carried_row(handoff.id, Direction.TO_TILEDESK, int(last or 0) + 1, key, body)
-            free = and_(handoffs.c.id == handoff.id, handoffs.c.lease_until <= now)
-            at_once = handoff.state is State.LIVE and not waiting
+                return handoff, None
+            new = dict(words(handoff, bool(known_before)))
+            if len(new) > 1:
+                those = and_(mine, carried.c.key.in_(list(new)))
+                for there in connection.execute(select(carried.c.key).where(those)).scalars():
+                    del new[there]
+            at_once = handoff.state is State.LIVE and not waiting and row.lease_until <= now
+            values: dict[str, Any] = {"updated": now, "due": now}
             if at_once:
                 until = now + int(seconds * 1000)
-                # What it was due for stays due; if the caller dies, a worker looks when the lease has run out.
-                due = case((handoffs.c.due < until, handoffs.c.due), else_=literal(until, BigInteger))
-                taken = connection.execute(update(handoffs).where(free).values(lease=lease, lease_until=until, due=due))
-                at_once = bool(taken.rowcount)
-            if not at_once:
-                connection.execute(update(handoffs).where(handoffs.c.id == handoff.id).values(due=now))
-            connection.execute(carried.insert().values({**row, "attempted": at_once}))
-        return handoff, at_once
+                values.update(lease=lease, lease_until=until)
+                if len(new) == 1:
+                    # What it was due for stays due; if the caller dies, a worker looks when the lease has run out.
+                    values["due"] = until if row.due is None else min(row.due, until)
+            connection.execute(update(handoffs).where(handoffs.c.id == handoff.id).values(**values))
+            rows = [
+                _carried_row(handoff.id, Direction.TO_TILEDESK, int(last or 0) + place, one, body)
+                for place, (one, body) in enumerate(new.items(), start=1)
+            ]
+            rows[0]["attempted"] = at_once
+            connection.execute(carried.insert(), rows)
+        return handoff, str(rows[0]["key"]) if at_once else None
 
     def said(self, handoff_id: str, lease: str, key: str) -> None:
         """What `say` gave to send has arrived: forget its text, give the lease back."""
