@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from rasa_tiledesk.errors import LedgerError
-from rasa_tiledesk.handoff.ledger import Handoff, Ledger, State
+from rasa_tiledesk.handoff.ledger import Direction, Handoff, Ledger, State
 from tests.databases import throw_away_database
 
 
@@ -258,6 +258,14 @@ def test_later_messages_queue_behind_and_no_key_twice(ledger: Ledger) -> None:
     assert ledger.enqueue(handoff.id, [("k2", {}), ("k3", {})]) == 1
     ledger.insert(handoff.id, [(1, "summary", {}), (2, "k3", {})])
     assert [m.key for m in ledger.pending(handoff.id)] == ["summary", "k0", "k1", "k2", "k3"]
+
+
+def test_how_much_ever_reached_a_user_is_counted_over_all_their_handoffs(ledger: Ledger) -> None:
+    handoff = begin(ledger, messages=[(1000, "k0", {})])
+    ledger.enqueue(handoff.id, [("a", {}), ("b", {})], Direction.TO_USER)
+    assert ledger.delivered("ann") == 0
+    assert ledger.advance(handoff.id, "me", seconds=9, arrived=["k0", "a"])
+    assert (ledger.delivered("ann"), ledger.delivered("bob")) == (1, 0)
 
 
 def test_work_that_failed_comes_back_later_and_counts(ledger: Ledger, clock: Clock) -> None:

@@ -36,9 +36,9 @@ class Server:
     rasa: FakeRasa
     ledger: Ledger
 
-    def hand_over(self, sender: str) -> str:
+    def hand_over(self, sender: str, *, channel: str = "callback") -> str:
         """Hand a conversation over as Rasa asks for it; the id of its request, once agents see it."""
-        self.rasa.says(sender, "a human please")
+        self.rasa.says(sender, "a human please", channel=channel)
         before = {request["request_id"] for request in self.tiledesk.requests()}
         tracker = {"sender_id": sender, "slots": {}, "events": conversation(3), "latest_message": {}, "active_loop": {}}
         call = {"next_action": "action_tiledesk_handoff", "sender_id": sender, "tracker": tracker, "domain": {}}
@@ -184,16 +184,18 @@ def test_a_client_fetches_its_own_messages_and_no_others(server: Server, sender:
         assert requests.get(f"{url}?wait={wait}", headers=own, timeout=5).status_code == 400
 
 
+@pytest.mark.parametrize("server", ["action server"], indirect=True)
 def test_a_client_that_waits_gets_the_next_message(server: Server, sender: str) -> None:
-    server.rasa.says(sender, "hello", channel="rest")
-    url = f"{server.url}/tiledesk/conversations/{sender}/messages?wait=20"
+    request_id = server.hand_over(sender, channel="rest")
+    url = f"{server.url}/tiledesk/conversations/{sender}/messages"
     own = {"Authorization": f"Bearer {token_of(CLIENT_SECRET, sender)}"}
-    event = {"event": "bot", "text": "hi", "timestamp": 5.0, "metadata": {"tiledesk_message": "h/1"}}
+    (joined,) = requests.get(f"{url}?wait=20", headers=own, timeout=25).json()["messages"]
     seen = len(server.rasa.requests)
 
     def say_it_once_it_waits() -> None:
         until(lambda: len(server.rasa.requests) > seen)
-        server.rasa.add(sender, [event])
+        server.tiledesk.agent_says(request_id, "hi")
 
     threading.Thread(target=say_it_once_it_waits).start()
-    assert [m["text"] for m in requests.get(url, headers=own, timeout=25).json()["messages"]] == ["hi"]
+    answer = requests.get(f"{url}?wait=20&after={joined['id']}", headers=own, timeout=25).json()
+    assert [message["text"] for message in answer["messages"]] == ["hi"]

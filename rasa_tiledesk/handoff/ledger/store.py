@@ -429,6 +429,13 @@ class Ledger:
         """All messages of a handoff that go one way, in order."""
         return self._carried(and_(carried.c.handoff_id == handoff_id, carried.c.direction == direction.value))
 
+    def delivered(self, sender_id: str) -> int:
+        """How many messages have ever reached the user."""
+        theirs = and_(carried.c.handoff_id == handoffs.c.id, handoffs.c.sender_key == _digest(sender_id))
+        came = and_(theirs, carried.c.direction == Direction.TO_USER.value, carried.c.arrived.is_(True))
+        with self._reading() as connection:
+            return int(connection.execute(select(func.count()).select_from(carried, handoffs).where(came)).scalar_one())
+
     # -- listening ------------------------------------------------------------------------------------------------
 
     def hint(self, request_id: str) -> bool:
