@@ -20,7 +20,7 @@ test: $(VENV)/ready
 	@$(RUN) -m pytest tests/unit tests/contract -m "not live" -q
 
 test-live: install-live
-	@$(RUN) -m pytest tests -m live -q
+	@$(RUN) -m pytest tests -m live -q --durations=15
 
 install: $(VENV)/ready
 

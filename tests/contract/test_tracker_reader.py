@@ -7,7 +7,9 @@ The stores of the unit runs are written by the test in Rasa's format; those of t
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import sqlite3
@@ -94,19 +96,30 @@ class RealStore:
         return open_reader(self._section, rasa_url=None, rasa_token=None)
 
     def write(self, conversations: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-        script = Path(__file__).with_name("written_by_rasa.py")
-        job = json.dumps({"tracker_store": self._section, "conversations": conversations})
-        run = subprocess.run(
-            [rasa_python(), str(script)],
-            input=job.encode(),
-            env={**os.environ, **self._env},
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr.decode()[-3000:]
-        held: dict[str, list[dict[str, Any]]] = json.loads(run.stdout)
+        job = {
+            "environment": {**os.environ, **self._env},
+            "tracker_store": self._section,
+            "conversations": conversations,
+        }
+        rasa = _rasa()
+        assert rasa.stdin
+        assert rasa.stdout
+        rasa.stdin.write(json.dumps(job).encode() + b"\n")
+        rasa.stdin.flush()
+        answer = json.loads(rasa.stdout.readline() or '{"error": "it has ended"}')
+        assert "error" not in answer, answer["error"]
+        held: dict[str, list[dict[str, Any]]] = answer["held"]
         return held
+
+
+@functools.lru_cache
+def _rasa() -> subprocess.Popen[bytes]:
+    """Rasa's side, for all tests of this run."""
+    script = Path(__file__).with_name("written_by_rasa.py")
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([rasa_python(), str(script)], **pipes)
+    atexit.register(process.kill)
+    return process
 
 
 def section_of(url: sa.engine.URL, dialect: str) -> dict[str, Any]:

@@ -1,15 +1,19 @@
 """Run by the Python that has rasa: let Rasa's own tracker store write conversations, and say what it then holds.
 
-Reads {"tracker_store": section, "conversations": {sender id: events}} from stdin; writes {sender id: events} to stdout.
+One job a line, since importing Rasa takes seconds. Reads {"environment": all of it, "tracker_store": section,
+"conversations": {sender id: events}} from stdin; writes {"held": {sender id: events}} or {"error": traceback}.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+import traceback
 from typing import Any
 
+import boto3  # type: ignore[import-untyped]
 from rasa.core.tracker_store import TrackerStore  # type: ignore[import-not-found]
 from rasa.shared.core.domain import Domain  # type: ignore[import-not-found]
 from rasa.shared.core.events import Event  # type: ignore[import-not-found]
@@ -44,11 +48,27 @@ async def converse(store: TrackerStore, sender_id: str, events: list[dict[str, A
     return [event.as_dict() for event in full.events] if full else []
 
 
-async def main() -> dict[str, Any]:
-    job = json.load(sys.stdin)
+async def do(job: dict[str, Any]) -> dict[str, Any]:
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    boto3.DEFAULT_SESSION = None  # it keeps what the environment said
     store = TrackerStore.create(EndpointConfig.from_dict(job["tracker_store"]), DOMAIN)
-    return {sender_id: await converse(store, sender_id, events) for sender_id, events in job["conversations"].items()}
+    try:
+        return {sender_id: await converse(store, sender_id, said) for sender_id, said in job["conversations"].items()}
+    finally:
+        if hasattr(store, "engine"):
+            store.engine.dispose()  # a database that is in use cannot be dropped
+
+
+def main() -> None:
+    answers, sys.stdout = sys.stdout, sys.stderr  # Rasa writes there, too
+    for line in sys.stdin:
+        try:
+            answer: dict[str, Any] = {"held": asyncio.run(do(json.loads(line)))}
+        except Exception:
+            answer = {"error": traceback.format_exc()[-3000:]}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    json.dump(asyncio.run(main()), sys.stdout)
+    main()

@@ -239,6 +239,17 @@ def test_polling_needs_no_public_address(chat: Chat) -> None:
 
 
 @by_callback
+def test_an_action_server_of_two_sanic_workers(chat: Chat) -> None:
+    chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url), env={"ACTION_SERVER_SANIC_WORKERS": "2"})
+    request_id = chat.hand_over()
+    seen = len(chat.user_saw())
+    chat.both_talk(request_id)
+    chat.check(request_id, seen)
+    chat.close(request_id)
+    chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
+
+
+@by_callback
 def test_the_user_goes_back_to_the_bot(chat: Chat) -> None:
     request_id = chat.hand_over()
     chat.line.tell("/back_to_bot")
