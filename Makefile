@@ -19,8 +19,13 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	@$(RUN) -m pytest tests/unit tests/contract -m "not live" -q
 
+# Those without a running bot and those with one at once, each with its own Tiledesk: much of their time is waiting
+WITHOUT_BOT := $(addprefix tests/live/test_,generated_messages.py install.py staged.py)
 test-live: install-live
-	@$(RUN) -m pytest tests -m live -q --durations=15
+	@$(RUN) -m pytest tests/contract $(WITHOUT_BOT) -m live -q --durations=5 >$(WORK)/logs/without-bot.log 2>&1 & \
+	  others=$$!; \
+	  $(RUN) -m pytest tests/live $(addprefix --ignore=,$(WITHOUT_BOT)) -m live -q --durations=5; failed=$$?; \
+	  wait $$others || failed=1; cat $(WORK)/logs/without-bot.log; exit $$failed
 
 install: $(VENV)/ready
 

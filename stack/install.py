@@ -15,6 +15,7 @@ def main() -> int:
     """Install and train; says what is missing and fails when something is."""
     try:
         stack.rasa.install()
+        stack.rasa.install(domain=stack.rasa.FORGETFUL)
         stack.tiledesk.install()
     except StackError as error:
         print(f"\n{error}", file=sys.stderr)

@@ -20,13 +20,16 @@ from stack.callbacks import Callbacks, callback_listener
 from stack.environments import Environment, alone, fingerprint
 from stack.processes import Child, free_port, progress, run_step
 
-__all__ = ["ENVIRONMENT", "EXAMPLE_BOT", "Bot", "install", "rasa_bot"]
+__all__ = ["ENVIRONMENT", "EXAMPLE_BOT", "FORGETFUL", "Bot", "install", "rasa_bot"]
 
 # Rasa brings the drivers of its other tracker stores, but leaves MySQL's to the bot. With python-socketio from 5.10 on,
 # its socketio channel with `session_persistence` reaches nobody (github.com/RasaHQ/rasa/issues/13027; seen).
 REQUIREMENTS = ("rasa==3.6.21", "PyMySQL>=1.0,<2", "python-socketio<5.10")
 ENVIRONMENT = Environment("rasa", pythons=("3.10",), requirements=REQUIREMENTS)
 EXAMPLE_BOT = CHECKOUT / "example_bot"
+
+# The example bot with sessions that expire after three seconds; given in minutes.
+FORGETFUL = {"session_config": {"session_expiration_time": 0.05}}
 
 _QUIET = {
     "CUDA_VISIBLE_DEVICES": "-1",

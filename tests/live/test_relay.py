@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from stack.rasa import Bot, rasa_bot
+from stack.rasa import Bot
 from stack.tiledesk import LiveProject
 from stack.web_chat import web_chat
 from tests.live.proxy import shuffling_proxy
@@ -25,11 +25,11 @@ ENDED = "has left the conversation"
 
 
 @pytest.fixture(scope="module")
-def chatting(working: dict[str, str]) -> Iterator[Bot]:
+def chatting(bot: Bot) -> Iterator[Bot]:
     """The example bot, receiving by webhooks."""
-    with rasa_bot(env=working) as bot:
-        bot.restart_actions(tiledesk=webhooks_at(bot.actions_url))
-        yield bot
+    bot.restart_actions(tiledesk=webhooks_at(bot.actions_url))
+    yield bot
+    bot.restart_actions()
 
 
 def webhooks_at(url: str) -> dict[str, Any]:
@@ -148,10 +148,10 @@ class Chat:
         assert self.bot.tracker(self.sender)["slots"]["tiledesk_handoff"] is None
 
 
-@pytest.fixture(params=["callback", "socketio"])
+@pytest.fixture
 def line(request: pytest.FixtureRequest, chatting: Bot, sender: str) -> Iterator[Line]:
-    """The user's channel; both for what differs between them, the callback channel for the rest."""
-    if request.param == "socketio":
+    """The user's channel: callback, unless a test asks for socketio."""
+    if getattr(request, "param", "callback") == "socketio":
         with web_chat(chatting.url, sender) as page:
             yield page
     else:
@@ -166,9 +166,11 @@ def chat(chatting: Bot, project: LiveProject, sender: str, line: Line) -> Chat:
     return made
 
 
-by_callback = pytest.mark.parametrize("line", ["callback"], indirect=True)
+by_socketio = pytest.mark.parametrize("line", ["socketio"], indirect=True)
+by_both = pytest.mark.parametrize("line", ["callback", "socketio"], indirect=True)
 
 
+@by_both
 def test_a_chat_of_both_sides_then_a_close_then_a_second_handoff(chat: Chat) -> None:
     for _ in range(2):
         request_id = chat.hand_over()
@@ -185,6 +187,7 @@ def test_a_chat_of_both_sides_then_a_close_then_a_second_handoff(chat: Chat) -> 
     assert not any("private" in text for text in chat.user_saw())
 
 
+@by_socketio
 def test_the_action_server_killed_and_restarted_in_the_middle(chat: Chat) -> None:
     request_id = chat.hand_over()
     seen = len(chat.user_saw())
@@ -207,7 +210,6 @@ def test_the_action_server_killed_and_restarted_in_the_middle(chat: Chat) -> Non
     chat.close(request_id)
 
 
-@by_callback
 def test_rasa_restarted_in_the_middle(chat: Chat) -> None:
     request_id = chat.hand_over()
     seen = len(chat.user_saw())
@@ -216,6 +218,7 @@ def test_rasa_restarted_in_the_middle(chat: Chat) -> None:
     chat.close(request_id)
 
 
+@by_socketio
 def test_webhooks_that_come_twice_late_and_in_any_order(chat: Chat) -> None:
     with shuffling_proxy(chat.bot.actions_url) as url:
         chat.bot.restart_actions(tiledesk=webhooks_at(url))
@@ -227,7 +230,6 @@ def test_webhooks_that_come_twice_late_and_in_any_order(chat: Chat) -> None:
     chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
 
 
-@by_callback
 def test_polling_needs_no_public_address(chat: Chat) -> None:
     chat.bot.restart_actions(tiledesk={"relay": {"receive": "poll", "public_url": None}})
     request_id = chat.hand_over()
@@ -238,7 +240,6 @@ def test_polling_needs_no_public_address(chat: Chat) -> None:
     chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
 
 
-@by_callback
 def test_an_action_server_of_two_sanic_workers(chat: Chat) -> None:
     chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url), env={"ACTION_SERVER_SANIC_WORKERS": "2"})
     request_id = chat.hand_over()
@@ -249,7 +250,6 @@ def test_an_action_server_of_two_sanic_workers(chat: Chat) -> None:
     chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
 
 
-@by_callback
 def test_the_user_goes_back_to_the_bot(chat: Chat) -> None:
     request_id = chat.hand_over()
     chat.line.tell("/back_to_bot")

@@ -7,20 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from stack.rasa import Bot, rasa_bot
+from stack.rasa import FORGETFUL, Bot, rasa_bot
 from stack.tiledesk import LiveProject
 from tests.live.test_relay import Chat, until, webhooks_at
 
 pytestmark = pytest.mark.live
 
-MINUTES = 0.05
-LONGER = MINUTES * 60 + 1  # seconds
+LONGER = 4.0  # seconds; than a session of this bot
 
 
 @pytest.fixture(scope="module")
 def forgetful(working: dict[str, str]) -> Iterator[Bot]:
     """The example bot, whose sessions expire after three seconds."""
-    with rasa_bot(env=working, domain={"session_config": {"session_expiration_time": MINUTES}}) as bot:
+    with rasa_bot(env=working, domain=FORGETFUL) as bot:
         bot.restart_actions(tiledesk=webhooks_at(bot.actions_url))
         yield bot
 
