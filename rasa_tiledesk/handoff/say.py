@@ -84,7 +84,7 @@ class Saying:
             turns = [said]
             if before is not None and not before_is_known and before != handoff.context.get("last_key"):
                 # Said while no action server ran. It must not come behind what was said after it.
-                turns = turns_after(events, handoff)
+                turns = [*(turn for turn in turns_after(events, handoff) if turn.key != said.key), said]
             made = said_later(turns, handoff, remove)
             parts.update(made)
             return made

@@ -204,6 +204,19 @@ def test_what_no_action_server_heard_comes_before_what_is_said_next(world: World
     assert users_words(world, handoff) == ["one", "two", "three", "four"]
 
 
+def test_what_is_said_now_is_carried_whatever_rasas_clock_says_and_whatever_came_before(world: World) -> None:
+    worker = world.worker()
+    handoff = live(world, worker)
+    saying = Saying(worker._carrier.settings, world.desk, world.ledger, Pace(clock=world.clock), "action", lambda: None)
+    events = [  # of a new session, and an hour behind
+        {"event": "user", "text": text, "timestamp": world.clock.seconds - 3600, "message_id": text}
+        for text in ("unknown", "now")
+    ]
+    assert saying.say("ann", events, {}, ends=None, deadline=Deadline(4))
+    world.work(worker, seconds=5)
+    assert users_words(world, handoff)[-1] == "now"
+
+
 def test_a_bot_that_a_new_session_has_woken_is_paused_again(world: World) -> None:
     worker = world.worker()
     handoff = live(world, worker)
