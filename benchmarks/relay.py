@@ -195,10 +195,10 @@ def _connector(world: dict[str, Any], count: int) -> list[float]:
     return _timed(count, carry)
 
 
-def _live(parts: Runtime, pipe: Connection, sender: str) -> str:
+def _live(parts: Runtime, pipe: Connection, sender: str, turns: int = 3) -> str:
     pipe.send(("user", sender))
     pipe.recv()
-    handoff = parts.asking.ask(Ask(sender, conversation(3), {}, "callback"), Deadline(8)).handoff
+    handoff = parts.asking.ask(Ask(sender, conversation(turns), {}, "callback"), Deadline(8)).handoff
     assert handoff is not None
     while parts.ledger.handoff(handoff.id).state.value != "live":
         time.sleep(0.01)
@@ -207,11 +207,12 @@ def _live(parts: Runtime, pipe: Connection, sender: str) -> str:
 
 
 def _ours_to_desk(parts: Runtime, pipe: Connection, count: int) -> list[float]:
-    _live(parts, pipe, "ann")
-    events: list[dict[str, Any]] = conversation(20)
+    _live(parts, pipe, "ann", 21)
+    events: list[dict[str, Any]] = conversation(21)
 
     def say(number: int) -> None:
-        assert parts.saying.say("ann", [*events, _said(number)], {}, ends=None, deadline=Deadline(4))
+        events.append(_said(number))
+        assert parts.saying.say("ann", events, {}, ends=None, deadline=Deadline(4))
 
     return _timed(count, say)
 
@@ -231,8 +232,11 @@ def _our_users(parts: Runtime, pipe: Connection, users: int) -> Callable[[int, i
     for user in range(users):
         _live(parts, pipe, f"many-{user}")
 
+    said: list[list[dict[str, Any]]] = [conversation(3) for _ in range(users)]
+
     def say(user: int, number: int) -> None:
-        parts.saying.say(f"many-{user}", [_said(number)], {}, ends=None, deadline=Deadline(4))
+        said[user].append(_said(number))
+        parts.saying.say(f"many-{user}", said[user], {}, ends=None, deadline=Deadline(4))
 
     return say
 
