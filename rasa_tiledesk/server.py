@@ -179,17 +179,17 @@ async def _inbox(request: Request, sender_id: str) -> HTTPResponse:
         except ValueError:
             return json({"error": "wait: expected seconds"}, status=400)
         end = loop.time() + wait
+        messages: list[dict[str, Any]] = []
+        read_at: int | None = None
         while True:
             delivered = await loop.run_in_executor(None, parts.ledger.delivered, sender_id)
-            tracker = await loop.run_in_executor(None, parts.rasa.tracker, sender_id)
-            messages = messages_after(tracker.get("events") or [], request.args.get("after"))
-            # The tracker is large: it is read again only when the ledger says that something came.
-            while not messages and loop.time() < end:
-                await asyncio.sleep(min(1.0, max(0.0, end - loop.time())))
-                if delivered != await loop.run_in_executor(None, parts.ledger.delivered, sender_id):
-                    break
-            else:
+            if delivered != read_at:  # the tracker is large: it is read only when the ledger says that something came
+                tracker = await loop.run_in_executor(None, parts.rasa.tracker, sender_id)
+                messages = messages_after(tracker.get("events") or [], request.args.get("after"))
+                read_at = delivered
+            if messages or loop.time() >= end:
                 return json({"messages": messages})
+            await asyncio.sleep(min(1.0, max(0.0, end - loop.time())))
     except RasaTiledeskError as error:
         logger.error("a client could not read its messages: %s", error)
         return json({"error": "try again later"}, status=503)

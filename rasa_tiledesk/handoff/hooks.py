@@ -65,23 +65,19 @@ class Hooks:
         known = self._ledger.hook_secrets()  # read first: what is not listed afterwards is gone, not new
         try:
             listed = self._desk.subscriptions()
-            ours = {
-                event: sorted(one.id for one in listed if (one.event, one.target) == (event, self._target))
-                for event in EVENTS
-            }
-            for event, there in ours.items():
-                self._mend(event, there)
+            for event in EVENTS:
+                self._mend(event, sorted(one.id for one in listed if (one.event, one.target) == (event, self._target)))
         except TiledeskForbidden as error:
             error.hint = "webhooks need an admin's login in tiledesk.email; or set tiledesk.relay.receive: poll"
             raise
-        doubles = {double for there in ours.values() for double in there[1:]}
-        for gone in known.keys() - ({one.id for one in listed} - doubles):
+        for gone in known.keys() - {one.id for one in listed}:
             self._ledger.forget_hook(gone)
         self._read()
 
     def _mend(self, event: str, there: Sequence[str]) -> None:
         for double in there[1:]:  # two servers may have made one each, at the same moment
             self._desk.unsubscribe(double)
+            self._ledger.forget_hook(double)
         if there:
             hook = there[0]
         else:
