@@ -56,8 +56,8 @@ class Environment:
         shutil.rmtree(self.folder, ignore_errors=True)
         run_step(f"{self.name}: new environment", [str(base), "-m", "venv", str(self.folder)], cwd=WORK, log=self.log)
         # Compiled when it is imported: of what Rasa brings along, most never is.
-        wanted_packages = ("install", "--no-compile", *self._requirements)
-        self._pip(f"{self.name}: installing {', '.join(self._requirements)}", *wanted_packages)
+        title = f"{self.name}: installing {', '.join(self._requirements)}"
+        self._pip(title, "install", "--no-compile", *self._requirements)
         stamp.write_text(wanted)
         return True
 

@@ -137,6 +137,14 @@ class Chat:
         assert self.agent_saw(request_id) == users
         assert self.user_saw()[seen_before:] == agents
 
+    def whole_handoff(self, *, middle: Callable[[], None] = lambda: None) -> None:
+        """From the ask to the close; both sides type at once, and `middle` happens half way."""
+        request_id = self.hand_over()
+        seen = len(self.user_saw())
+        self.both_talk(request_id, middle=middle)
+        self.check(request_id, seen)
+        self.close(request_id)
+
     def close(self, request_id: str) -> None:
         """The agent closes; the bot is back, and answers the next thing said and nothing that was said before."""
         self.project.close_as_agent(request_id)
@@ -211,42 +219,26 @@ def test_the_action_server_killed_and_restarted_in_the_middle(chat: Chat) -> Non
 
 
 def test_rasa_restarted_in_the_middle(chat: Chat) -> None:
-    request_id = chat.hand_over()
-    seen = len(chat.user_saw())
-    chat.both_talk(request_id, middle=chat.bot.restart_rasa)
-    chat.check(request_id, seen)
-    chat.close(request_id)
+    chat.whole_handoff(middle=chat.bot.restart_rasa)
 
 
 @by_socketio
 def test_webhooks_that_come_twice_late_and_in_any_order(chat: Chat) -> None:
     with shuffling_proxy(chat.bot.actions_url) as url:
         chat.bot.restart_actions(tiledesk=webhooks_at(url))
-        request_id = chat.hand_over()
-        seen = len(chat.user_saw())
-        chat.both_talk(request_id)
-        chat.check(request_id, seen)
-        chat.close(request_id)
+        chat.whole_handoff()
     chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
 
 
 def test_polling_needs_no_public_address(chat: Chat) -> None:
     chat.bot.restart_actions(tiledesk={"relay": {"receive": "poll", "public_url": None}})
-    request_id = chat.hand_over()
-    seen = len(chat.user_saw())
-    chat.both_talk(request_id)
-    chat.check(request_id, seen)
-    chat.close(request_id)
+    chat.whole_handoff()
     chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
 
 
 def test_an_action_server_of_two_sanic_workers(chat: Chat) -> None:
     chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url), env={"ACTION_SERVER_SANIC_WORKERS": "2"})
-    request_id = chat.hand_over()
-    seen = len(chat.user_saw())
-    chat.both_talk(request_id)
-    chat.check(request_id, seen)
-    chat.close(request_id)
+    chat.whole_handoff()
     chat.bot.restart_actions(tiledesk=webhooks_at(chat.bot.actions_url))
 
 
