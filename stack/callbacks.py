@@ -23,6 +23,7 @@ class Callbacks:
         self.url = url
         self._arrived = threading.Condition()
         self._messages: list[dict[str, Any]] = []
+        self._held: threading.Event | None = None
 
     def messages(self, sender: str) -> list[dict[str, Any]]:
         """What this user was sent, in the order of arrival."""
@@ -35,11 +36,26 @@ class Callbacks:
             self._arrived.wait_for(lambda: len(self.messages(sender)) >= count, timeout=seconds)
         return self.messages(sender)
 
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[threading.Event]:
+        """Take what is delivered, but answer only after the block; the event given is set when something came."""
+        self._held = held = threading.Event()
+        try:
+            yield held
+        finally:
+            with self._arrived:
+                self._held = None
+                self._arrived.notify_all()
+
     def add(self, message: dict[str, Any]) -> None:
         """Take in one delivery."""
         with self._arrived:
             self._messages.append(message)
             self._arrived.notify_all()
+            held = self._held
+            if held:
+                held.set()
+                self._arrived.wait_for(lambda: self._held is not held)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """The main job, seen from both ends: a user talks to a real Rasa bot, asks for a human, and an agent sees it all.
 
 make demo                with FakeTiledesk, which behaves as the real server does
-make demo DESK=real      with the real Tiledesk server, installed from npm
+make demo DESK=real      with the real Tiledesk server, installed from npm; with chat21 where RabbitMQ is installed
 TILEDESK_URL=... TILEDESK_PROJECT_ID=... TILEDESK_EMAIL=... TILEDESK_PASSWORD=... make demo
                          with a Tiledesk of your own
 """
@@ -25,6 +25,7 @@ from stack.columns import side_by_side, terminal_width
 from stack.comparison import Row, Turn, clicked_by_user, compare, said_by_bot, said_by_user
 from stack.processes import StackError
 from stack.rasa import Bot, rasa_bot
+from stack.tiledesk import TiledeskServer
 
 __all__ = ["main"]
 
@@ -80,10 +81,14 @@ def _demo() -> int:
                     f"{len(opened)} new conversations in Tiledesk instead of one. The bot's last words:\n{said}\n"
                     f"Why, says {bot.actions_log}"
                 )
-            user = opened[0]["lead"]["lead_id"]
-            rows = compare(turns + last_words, agent.messages(opened[0]["request_id"]), user=user)
+            user, messages = opened[0]["lead"]["lead_id"], agent.messages(opened[0]["request_id"])
+            rows = compare(turns + last_words, [message for message in messages if message.is_turn], user=user)
+    lines = [("", _of_message(message, handing_over=False)) for message in messages if not message.is_turn]
     for line in side_by_side(
-        [(_of_turn(row.turn), _of_message(row.message, handing_over=row.turn in last_words)) for row in rows],
+        [
+            *lines,
+            *((_of_turn(row.turn), _of_message(row.message, handing_over=row.turn in last_words)) for row in rows),
+        ],
         titles=("What the user saw", "What the agent sees in Tiledesk"),
         total=terminal_width(),
     ):
@@ -112,10 +117,7 @@ def _desk() -> Iterator[tuple[str, str, str, str]]:
         print(f"Tiledesk: yours at {own[0]}\n")
         yield own[0], own[1], own[2], own[3]
     elif os.environ.get("DESK", "fake") == "real":
-        from stack.tiledesk import tiledesk_server
-
-        print("Tiledesk, the real server (the first time takes two minutes)", flush=True)
-        with tiledesk_server() as server:
+        with _real_server() as server:
             project = server.bootstrap()
             print(f"  runs at {project.url}\n")
             yield project.url, project.project_id, *project.owner
@@ -127,6 +129,25 @@ def _desk() -> Iterator[tuple[str, str, str, str]]:
             yield fake.url, fake.project_id, *fake.owner
     else:
         raise StackError(f"DESK is fake or real, not {os.environ['DESK']!r}")
+
+
+@contextlib.contextmanager
+def _real_server() -> Iterator[TiledeskServer]:
+    """The real Tiledesk; with chat21, as every Tiledesk in production, where RabbitMQ is installed."""
+    from stack.chat21 import chat21_server
+    from stack.rabbitmq import find_server
+    from stack.tiledesk import tiledesk_server
+
+    try:
+        find_server()
+    except StackError as error:
+        print(f"Tiledesk, the real server without chat21: {error} (the first time takes two minutes)", flush=True)
+        with tiledesk_server() as server:
+            yield server
+    else:
+        print("Tiledesk, the real server with chat21 (the first time takes three minutes)", flush=True)
+        with chat21_server() as server:
+            yield server
 
 
 def _play(bot: Bot) -> tuple[list[Turn], list[Turn]]:

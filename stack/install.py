@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import stack.chat21
 import stack.rasa
-import stack.tiledesk
 from stack.processes import StackError
 
 __all__ = ["main"]
@@ -16,7 +16,7 @@ def main() -> int:
     try:
         stack.rasa.install()
         stack.rasa.install(domain=stack.rasa.FORGETFUL)
-        stack.tiledesk.install()
+        stack.chat21.install()
     except StackError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

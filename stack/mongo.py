@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 from stack import CHECKOUT, WORK
 from stack.environments import alone
-from stack.processes import Child, free_port, run_step, started
+from stack.processes import Child, free_port, listens, run_step, started
 
-__all__ = ["mongo_standin"]
+__all__ = ["install", "mongo_standin"]
 
 _HOME = WORK / "mongo"
 _PYTHON = _HOME / "bin" / "python"
@@ -47,10 +46,5 @@ def mongo_standin() -> Iterator[str]:
     port = free_port()
     command = [str(_PYTHON), str(_SCRIPT), str(port)]
     child = Child("the MongoDB stand-in", command, log=WORK / "logs" / "mongo.log", cwd=CHECKOUT)
-    with started(child, lambda: _listens(port), seconds=30):
+    with started(child, lambda: listens(port), seconds=30):
         yield f"mongodb://127.0.0.1:{port}"
-
-
-def _listens(port: int) -> bool:
-    with socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True

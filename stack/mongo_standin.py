@@ -24,7 +24,7 @@ from bson.codec_options import CodecOptions  # type: ignore[import-not-found,unu
 
 Document = dict[str, Any]
 
-_CLIENT = mongomock.MongoClient()
+_CLIENT: Any = mongomock.MongoClient()
 _LOCK = threading.RLock()
 _CODEC: Any = CodecOptions(document_class=dict, tz_aware=False)
 _CURSORS: dict[int, list[Document]] = {}

@@ -1,4 +1,4 @@
-"""Child processes that leave nothing behind: own process group, output in a file, ready or explained."""
+"""Child processes that leave nothing behind, whatever ends this one: own process group, output in a file, explained."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Callable
 
-__all__ = ["Child", "StackError", "free_port", "progress", "run_step", "started"]
+__all__ = ["Child", "StackError", "answers", "free_port", "listens", "progress", "run_step", "started"]
 
 
 class StackError(Exception):
@@ -25,6 +27,26 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a TCP port of 127.0.0.1.
+
+    Raises:
+        OSError: nobody does.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered 200.
+
+    Raises:
+        OSError: it is answered by an error, or not at all.
+    """
+    with urllib.request.urlopen(url, timeout=2) as answer:
+        return int(answer.status) == 200
 
 
 def run_step(title: str, command: Sequence[str], *, cwd: Path, log: Path, env: Mapping[str, str] | None = None) -> None:
@@ -98,6 +120,7 @@ class Child:
                 stderr=output,
                 start_new_session=True,
             )
+        _REAPER.tell(f"+{self.pid}")
 
     @property
     def pid(self) -> int:
@@ -129,6 +152,7 @@ class Child:
         """SIGKILL the whole group, as a crash would."""
         self._signal(signal.SIGKILL)
         self._process.wait()
+        _REAPER.tell(f"-{self.pid}")
 
     def stop(self) -> None:
         """Ask the whole group to end, then insist."""
@@ -137,9 +161,44 @@ class Child:
             self._process.wait(timeout=10)
         self.kill()
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let the whole group do nothing until the block ends: its connections stay open, and nobody answers."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+class _Reaper:
+    """The process that ends our children when we were killed (`stack.reaper`); started with the first of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+
+    def tell(self, line: str) -> None:
+        with self._lock:
+            if self._process is None:
+                command = [sys.executable, str(Path(__file__).with_name("reaper.py"))]
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,  # a pipe that we were given ends with us
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                    start_new_session=True,
+                )
+            assert self._process.stdin is not None
+            print(line, file=self._process.stdin, flush=True)
+
+
+_REAPER = _Reaper()
 
 
 @contextlib.contextmanager
