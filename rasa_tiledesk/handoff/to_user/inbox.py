@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rasa_tiledesk.handoff.user_side import MARK
+from rasa_tiledesk.handoff.to_user.voice import MARK
 
 __all__ = ["may_read", "messages_after", "token_of"]
 
@@ -28,13 +28,16 @@ def may_read(authorization: str, client_secret: str, sender_id: str) -> bool:
 
 
 def messages_after(events: Sequence[Mapping[str, Any]], after: str | None) -> list[dict[str, Any]]:
-    """The messages that came from Tiledesk behind the one with the id `after`; all of them when it is not there."""
-    found: list[dict[str, Any]] = []
+    """The messages that came from Tiledesk behind the one with the id `after`; all of them when it is not there.
+
+    Each once: what a restart may have kept from the user stands in the tracker twice.
+    """
+    found: dict[str, dict[str, Any]] = {}
     for event in events:
-        metadata = event.get("metadata") or {}
-        if event.get("event") != "bot" or not metadata.get(MARK):
+        mark = (event.get("metadata") or {}).get(MARK)
+        if event.get("event") != "bot" or not mark or mark in found:
             continue
         data = {name: value for name, value in (event.get("data") or {}).items() if value}
-        found.append({"id": metadata[MARK], "timestamp": event.get("timestamp"), "text": event.get("text"), **data})
-    ids = [message["id"] for message in found]
-    return found[ids.index(after) + 1 :] if after in ids else found
+        found[mark] = {"id": mark, "timestamp": event.get("timestamp"), "text": event.get("text"), **data}
+    ids, messages = list(found), list(found.values())
+    return messages[ids.index(after) + 1 :] if after in found else messages

@@ -16,7 +16,7 @@ from typing import Any, Callable
 import jwt
 
 from rasa_tiledesk.errors import TiledeskForbidden
-from rasa_tiledesk.handoff.ledger import Ledger
+from rasa_tiledesk.ledger import Ledger
 from rasa_tiledesk.tiledesk import TiledeskClient
 
 __all__ = ["EVENTS", "PATH", "Hooks", "request_of"]
@@ -62,7 +62,7 @@ class Hooks:
         Raises:
             TiledeskForbidden: only an admin may; says what to do instead.
         """
-        known = self._ledger.hook_secrets()  # read first: what is not listed afterwards is gone, not new
+        known = self._ledger.hooks.all()  # read first: what is not listed afterwards is gone, not new
         try:
             listed = self._desk.subscriptions()
             for event in EVENTS:
@@ -71,19 +71,19 @@ class Hooks:
             error.hint = "webhooks need an admin's login in tiledesk.email; or set tiledesk.relay.receive: poll"
             raise
         for gone in known.keys() - {one.id for one in listed}:
-            self._ledger.forget_hook(gone)
+            self._ledger.hooks.forget(gone)
         self._read()
 
     def _mend(self, event: str, there: Sequence[str]) -> None:
         for double in there[1:]:  # two servers may have made one each, at the same moment
             self._desk.unsubscribe(double)
-            self._ledger.forget_hook(double)
+            self._ledger.hooks.forget(double)
         if there:
             hook = there[0]
         else:
             hook = self._desk.subscribe(event, self._target).id
             logger.info("webhook made for %s", event)
-        secret = self._ledger.keep_hook(hook, event, self._target, secrets.token_urlsafe(32))
+        secret = self._ledger.hooks.keep(hook, event, self._target, secrets.token_urlsafe(32))
         self._desk.set_secret(hook, secret)
 
     def knows(self, secret: str) -> bool:
@@ -108,7 +108,7 @@ class Hooks:
         return found and bool(secret)
 
     def _read(self) -> None:
-        self._secrets = tuple(self._ledger.hook_secrets().values())
+        self._secrets = tuple(self._ledger.hooks.all().values())
         self._read_at = self._clock()
 
 
