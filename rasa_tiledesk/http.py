@@ -1,23 +1,28 @@
-"""The one place where `requests` is called: timeouts always, a bounded pool, no surprises from the environment.
+"""The one place where `requests` is called: one deadline for a whole call, a bounded pool, errors of two kinds.
 
 What it adds to `requests` is the only question that matters for a message that must arrive exactly once: when a
-call fails, can it have reached the other side?
+call fails, can it have reached the other side? `wire` sees what was sent; nothing here guesses it from an exception.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import socket
+import ssl
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import NewConnectionError, ProtocolError
+from requests.utils import default_headers
+from urllib3.exceptions import NewConnectionError, SSLError
 
 from rasa_tiledesk.deadline import Deadline
+from rasa_tiledesk.wire import Progress, watch
 
 __all__ = ["Answer", "Http", "NoAnswer", "NotSent"]
 
@@ -50,21 +55,41 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
+    def json(self) -> Any:
+        """The body as JSON.
 
-class _HeadersAsGiven(requests.auth.AuthBase):
-    """Keeps `requests` from replacing our Authorization header by a login found in ~/.netrc."""
+        Raises:
+            ValueError: it is none, or is nested deeper than Python reads.
+        """
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
+
+class _Adapter(HTTPAdapter):
+    """The connections of `requests`, watched."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        watch(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        watch(manager)
+        return manager
 
 
 class Http:
     """A pooled HTTP connection to one server; safe to share between threads.
 
+    Proxies and CA bundles are those of the environment, as `requests` reads it (HTTPS_PROXY, REQUESTS_CA_BUNDLE, ...);
+    logins in ~/.netrc are not, and cookies are not kept.
+
     Args:
         pool: the most connections kept open, and the most calls at once.
         connect_timeout: seconds to wait for a connection.
-        read_timeout: seconds to wait for the answer, when the deadline allows that many.
+        read_timeout: seconds of silence to bear in the answer, when the deadline allows that many.
     """
 
     def __init__(
@@ -72,12 +97,10 @@ class Http:
     ) -> None:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
+        self._places = threading.BoundedSemaphore(pool)
         self._session = requests.Session()
-        self._session.auth = _HeadersAsGiven()
-        # Tiledesk 2.19 answers every call with a session cookie (app.js:339-390) that nobody needs.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=pool, pool_block=True, max_retries=0))
+            self._session.mount(scheme, _Adapter(pool_maxsize=pool, max_retries=0))
 
     def call(
         self,
@@ -89,57 +112,61 @@ class Http:
         headers: Mapping[str, str] | None = None,
         deadline: Deadline | None = None,
         read_timeout: float | None = None,
+        undecoded: bool = False,
     ) -> Answer:
         """Make one call and read its whole answer.
 
-        Redirects are returned, not followed: a followed POST would arrive as a GET.
+        All of it, waiting for a place in the pool included, ends with the deadline, whatever the other side does. Only
+        the look-up of the server's name cannot be cut short, and each of its addresses may take `connect_timeout`.
+
+        Redirects are returned, not followed: a followed POST would arrive as a GET. With `undecoded` the path is sent
+        without its quoting, for a server that does not decode it.
 
         Raises:
-            NotSent: refused, unresolvable, TLS failure, no connection in time, or no time left to try.
-            NoAnswer: sent, but no whole answer in time or at all.
+            NotSent: refused, unresolvable, a proxy that lets nobody through, TLS handshake failed, no connection or no
+                place in time, no time left to try; an URL, a header or a CA bundle that cannot be used.
+            NoAnswer: sent, or perhaps sent, but no whole answer in time or at all.
         """
-        budget = deadline or Deadline(self._connect_timeout + (read_timeout or self._read_timeout))
-        left = budget.remaining()
-        if left <= 0:
-            raise NotSent("no time left to try")
-        timeout = (min(self._connect_timeout, left), min(read_timeout or self._read_timeout, left))
+        silence = self._read_timeout if read_timeout is None else read_timeout
+        progress = Progress(deadline or Deadline(self._connect_timeout + silence), silence, undecoded)
         try:
-            with self._session.request(
-                method,
-                url,
-                json=json,
-                params=params,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return Answer(response.status_code, response.headers, _read(response, budget))
-        except requests.exceptions.SSLError as error:
-            raise NotSent(f"TLS failed: {_cause(error)}") from None
-        except requests.exceptions.ConnectTimeout:
-            raise NotSent(f"no connection within {timeout[0]:.1f} s") from None
-        except requests.exceptions.Timeout:
-            raise NoAnswer(f"no answer within {timeout[1]:.1f} s", timed_out=True) from None
-        except requests.exceptions.ConnectionError as error:
-            if _never_connected(error):
-                raise NotSent(_cause(error)) from None
-            if "timed out" in str(error).lower():  # requests reports a body that stalls as a ConnectionError
-                raise NoAnswer(f"no whole answer within {timeout[1]:.1f} s", timed_out=True) from None
-            raise NoAnswer(f"the connection broke: {_cause(error)}", timed_out=False) from None
-        except requests.exceptions.ChunkedEncodingError as error:
-            raise NoAnswer(f"the answer broke off: {_cause(error)}", timed_out=False) from None
-        except requests.exceptions.ContentDecodingError:
-            raise NoAnswer("the answer's encoding is broken", timed_out=False) from None
-        except requests.exceptions.RequestException as error:
-            raise NotSent(type(error).__name__) from None  # an URL or header that cannot be sent
+            given = {**default_headers(), **(headers or {})}
+            request = requests.Request(method, url, given, json=json, params=params, auth=_as_given).prepare()
+        except (requests.exceptions.RequestException, ValueError) as error:
+            raise NotSent(type(error).__name__) from None
+        if progress.deadline.expired():
+            raise NotSent("no time left to try")
+        if not self._places.acquire(timeout=progress.deadline.remaining()):
+            raise NotSent("all connections were taken until no time was left")
+        try:
+            with progress.making():
+                return self._made(request, progress)
+        except NoAnswer:
+            raise
+        except Exception as error:
+            raise _failure(error, progress) from None
+        finally:
+            self._places.release()
+
+    def _made(self, request: requests.PreparedRequest, progress: Progress) -> Answer:
+        # Not by Session.send: it reads a redirect's Location, and stumbles over one that is no URL.
+        url = request.url or ""
+        settings: Any = self._session.merge_environment_settings(url, {}, True, None, None)
+        timeout = (min(self._connect_timeout, max(progress.deadline.remaining(), 0.001)), progress.patience)
+        with self._session.get_adapter(url).send(request, timeout=timeout, **settings) as response:
+            return Answer(response.status_code, response.headers, _read(response))
 
     def close(self) -> None:
         """Close the pooled connections."""
         self._session.close()
 
 
-def _read(response: requests.Response, budget: Deadline) -> bytes:
+def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps `requests` from replacing our Authorization header by a login in the URL."""
+    return request
+
+
+def _read(response: requests.Response) -> bytes:
     chunks: list[bytes] = []
     size = 0
     for chunk in response.iter_content(65536):
@@ -147,13 +174,26 @@ def _read(response: requests.Response, budget: Deadline) -> bytes:
         size += len(chunk)
         if size > MAX_BODY:
             raise NoAnswer(f"the answer is larger than {MAX_BODY} bytes", timed_out=False)
-        if budget.expired():
-            raise NoAnswer("the answer came too slowly", timed_out=True)
     promised = response.headers.get("Content-Length", "")
     # urllib3 before 2.0 does not notice; an encoded body's length is not what arrives here.
-    if promised.isdigit() and size < int(promised) and "Content-Encoding" not in response.headers:
+    if re.fullmatch("[0-9]{1,18}", promised) and size < int(promised) and "Content-Encoding" not in response.headers:
         raise NoAnswer("the answer broke off", timed_out=False)
     return b"".join(chunks)
+
+
+def _failure(error: Exception, progress: Progress) -> NotSent | NoAnswer:
+    if progress.sent and progress.timed_out:
+        return NoAnswer("no answer within the time it had", timed_out=True)
+    if progress.sent:
+        line = isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError))
+        what = "the connection broke" if line else "the answer cannot be read"
+        return NoAnswer(f"{what}: {_cause(error)}", timed_out=False)
+    reasons = _reasons(error)
+    if any(isinstance(reason, (requests.exceptions.Timeout, socket.timeout)) for reason in reasons):
+        return NotSent("no connection in time")
+    if any(isinstance(reason, (ssl.SSLError, SSLError)) for reason in reasons):
+        return NotSent(f"TLS failed: {_cause(error)}")
+    return NotSent(_cause(error))
 
 
 def _reasons(error: BaseException) -> list[BaseException]:
@@ -164,25 +204,23 @@ def _reasons(error: BaseException) -> list[BaseException]:
         item = queue.pop(0)
         if isinstance(item, BaseException) and item not in found:
             found.append(item)
-            queue += [*item.args, getattr(item, "reason", None)]
+            queue += [*item.args, getattr(item, "reason", None), item.__cause__]
     return found
-
-
-def _never_connected(error: BaseException) -> bool:
-    reasons = _reasons(error)
-    if any(isinstance(reason, ProtocolError) for reason in reasons):
-        return False
-    return any(isinstance(reason, (NewConnectionError, requests.exceptions.ProxyError)) for reason in reasons)
 
 
 def _cause(error: BaseException) -> str:
     """The innermost cause in words, without the URL: it holds ids and, for Rasa, the token."""
-    for reason in reversed(_reasons(error)):
+    reasons = _reasons(error)
+    for reason in reversed(reasons):
         if isinstance(reason, OSError) and reason.strerror:
             return reason.strerror
         if isinstance(reason, NewConnectionError):
             return str(reason).rsplit(": ", 1)[-1]
-    return type(_reasons(error)[-1]).__name__
+        if type(reason) is OSError and "CA certificate bundle" in str(reason):
+            return "there is no CA bundle where REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE says"
+        if type(reason) is OSError and str(reason).startswith("Tunnel connection failed"):  # http.client's words
+            return str(reason)[:200]
+    return type(reasons[-1]).__name__
 
 
 class _WithoutSecrets(logging.Filter):

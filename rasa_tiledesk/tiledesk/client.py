@@ -1,6 +1,6 @@
 """The calls of Tiledesk's REST API that a handoff needs, each with what it means and when it may be repeated.
 
-Here are those about requests and messages; `users` and `desk` have the others, `calls` what they share.
+Here are those about requests; `messages`, `users` and `desk` have the others, `calls` what they share.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from collections.abc import Mapping, Sequence
 from rasa_tiledesk.errors import TiledeskForbidden, TiledeskNotFound, TiledeskServerError, TiledeskUncertain
 from rasa_tiledesk.tiledesk.credentials import BotCredential
 from rasa_tiledesk.tiledesk.desk import Desk
+from rasa_tiledesk.tiledesk.messages import Messages
 from rasa_tiledesk.tiledesk.model import TEMP, Message, Request
-from rasa_tiledesk.tiledesk.outgoing import batches, checked
+from rasa_tiledesk.tiledesk.outgoing import checked
 from rasa_tiledesk.tiledesk.users import Users
 
 __all__ = ["TiledeskClient"]
 
-_REQUEST = "/{project}/requests/{request}"
-_MESSAGES = _REQUEST + "/messages"
+_REQUESTS = "/{project}/requests"
+_REQUEST = f"{_REQUESTS}/{{request}}"
 _TAG_COLOUR = "#5a17ee"
+_PAGE_LIMIT = 100  # a larger one becomes 40 (routes/request.js:1236)
 _NOBODYS_REQUEST = "rasa-tiledesk-check"  # asked for to see whether we may ask
 
 
-class TiledeskClient(Users, Desk):
+class TiledeskClient(Messages, Users, Desk):
     """A client of one project; safe to share between threads.
 
     What every method may raise besides its own: `TiledeskUnreachable` when nothing was sent, `TiledeskUncertain` when
@@ -35,6 +37,7 @@ class TiledeskClient(Users, Desk):
         url: the API's base, such as ``https://api.tiledesk.com/v3``.
         project_id: the project.
         credential: who signs the calls.
+        files_url: where users reach what relative links in messages name; by default scheme and host of `url`.
         http: the connection pool; an own one by default.
         sleep: waits between repeats.
         jitter: a number from 0 to 1 that spreads them.
@@ -62,8 +65,6 @@ class TiledeskClient(Users, Desk):
         except TiledeskNotFound as error:
             if error.detail != "Object not found.":  # its words to an agent; to others it answers 403 (seen)
                 raise
-
-    # Requests
 
     def create_request(
         self,
@@ -99,7 +100,7 @@ class TiledeskClient(Users, Desk):
             ValueError: an empty sender or first_text.
             TiledeskForbidden: the sender is no user of the project, or the credential cannot do this.
         """
-        call = "POST /{project}/requests"
+        call = f"POST {_REQUESTS}"
         if not first_text or not isinstance(first_text, str):
             raise ValueError("first_text must be a string that is not empty")
         if isinstance(self._credential, BotCredential):
@@ -169,6 +170,40 @@ class TiledeskClient(Users, Desk):
         answer = self._call("GET", _REQUEST, ids={"request": request_id}, repeatable=True)
         return self._read(f"GET {_REQUEST}", lambda: Request.read(answer))
 
+    def requests(
+        self, *, channel: str, statuses: Sequence[int] | None = None, page: int = 0, limit: int = _PAGE_LIMIT
+    ) -> list[Request]:
+        """A page of the channel's requests, those that changed last first; one that cannot be read is left out.
+
+        An owner and an admin see all of the project; an agent those that it takes part in, or whose department had it
+        when they were assigned (routes/request.js:1246-1262).
+
+        Args:
+            channel: what `create_request` and first messages name.
+            statuses: of the requests, such as ASSIGNED; by default all, TEMP and CLOSED too.
+            page: from 0. A request that changes meanwhile moves to the first page, and the others move down.
+            limit: how many a page has, 100 at most.
+
+        Raises:
+            ValueError: a page, a limit or statuses that Tiledesk would misread.
+            TiledeskServerError: also for a BotCredential, which Tiledesk shows no list.
+        """
+        if page < 0 or not 0 < limit <= _PAGE_LIMIT or (statuses is not None and not statuses):
+            raise ValueError(f"page must be 0 or more, limit from 1 to {_PAGE_LIMIT}, statuses not empty")
+        query = {
+            "channel": channel,
+            "status": "all" if statuses is None else ",".join(str(status) for status in statuses),
+            "sort": "updatedAt",
+            "direction": "-1",
+            "limit": str(limit),
+            "page": str(page),
+            "no_populate": "true",
+            "no_count": "true",
+        }
+        call = f"GET {_REQUESTS}"
+        answer = self._call(*call.split(" "), params=query, repeatable=True)
+        return self._readable(call, self._read(call, lambda: answer["requests"]), Request.read)
+
     def assign(self, request_id: str, department_id: str, *, to_bot: bool = False) -> Request:
         """Route a request to an agent of the department. Does nothing to one that is assigned or closed.
 
@@ -231,53 +266,6 @@ class TiledeskClient(Users, Desk):
         """
         tags = [{"tag": tag, "color": _TAG_COLOUR}]
         self._call("PATCH", _REQUEST, ids={"request": request_id}, body={"tags": tags}, repeatable=True)
-
-    # Messages
-
-    def send_message(self, request_id: str, message: Mapping[str, object]) -> Message:
-        """Add one message; any sender is accepted, known or not.
-
-        Added to a closed request too: look at the answer's `request.status`. **Where no such request exists, opens
-        one** and routes it.
-
-        Args:
-            request_id: the request.
-            message: JSON-ready: `sender`, `senderFullname` (else the name of who signs the call), `text`, `type`,
-                `metadata`, `attributes`, `channel` as ``{"name": ...}``. Times and ids cannot be set.
-
-        Raises:
-            ValueError: a message that Tiledesk cannot take.
-        """
-        return self._post(request_id, checked(message))
-
-    def _post(self, request_id: str, body: Mapping[str, object]) -> Message:
-        answer = self._call("POST", _MESSAGES, ids={"request": request_id}, body=body)
-        return self._read(f"POST {_MESSAGES}", lambda: Message.read(answer))
-
-    def send_messages(self, request_id: str, messages: Sequence[Mapping[str, object]]) -> list[Message]:
-        """Add many messages in few calls.
-
-        **Their order is lost**: Tiledesk stores each call's at once, in any order and at the same time (seen). On an
-        error, any of them may have been stored.
-
-        Returns:
-            The messages in the order given.
-
-        Raises:
-            ValueError: a message that Tiledesk cannot take; none was sent.
-            TiledeskNotFound: the project has no such request.
-        """
-        call = f"POST {_MESSAGES}/multi"
-        stored: list[Message] = []
-        for batch in batches([checked(message) for message in messages]):
-            answer = self._call(*call.split(" "), ids={"request": request_id}, body=batch)
-            stored += self._list(call, answer, Message.read)
-        return stored
-
-    def messages(self, request_id: str) -> list[Message]:
-        """All messages, private notes included, by the time they were stored; of an unknown request, none."""
-        answer = self._call("GET", _MESSAGES, ids={"request": request_id}, repeatable=True)
-        return self._list(f"GET {_MESSAGES}", answer, Message.read)
 
 
 def _given(

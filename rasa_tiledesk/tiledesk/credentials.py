@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
+import copy
 import re
 import threading
 import time
 from collections.abc import Mapping
+from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Callable, Union
 
 import jwt
 
 from rasa_tiledesk.deadline import Deadline
-from rasa_tiledesk.errors import TiledeskUnreachable
+from rasa_tiledesk.errors import TiledeskError, TiledeskUnreachable
 
 __all__ = ["AgentLogin", "BasicLogin", "BotCredential", "Credential", "Signer", "signed_user_token"]
 
@@ -70,11 +72,15 @@ class Signer:
     ) -> None:
         self._credential = credential
         self._sign_in = sign_in
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # never held while a call is under way
+        self._under_way: futures.Future[str] | None = None
         self._token = None if isinstance(credential, AgentLogin) else _fixed_header(credential, project_id)
 
     def header(self, deadline: Deadline) -> str:
         """The Authorization header, after signing in if need be.
+
+        Threads that need it at once share one sign-in and what Tiledesk answers it: where it refuses them, they do not
+        ask one after another, each as often as a call is repeated, while the last one's time runs out.
 
         Raises:
             TiledeskError: the sign-in failed, or another thread's did not end in time.
@@ -83,19 +89,41 @@ class Signer:
         if token is not None:
             return token
         assert isinstance(self._credential, AgentLogin)  # noqa: S101 - the others have a token from the start
-        if not self._lock.acquire(timeout=deadline.remaining()):
-            raise TiledeskUnreachable(
-                "POST /auth/signin", "another call's sign-in got no answer in time", hint="check tiledesk.url"
-            )
+        while True:
+            with self._lock:
+                if self._token is not None:
+                    return self._token
+                others = self._under_way
+                if others is None:
+                    ours = self._under_way = futures.Future[str]()
+            if others is None:
+                return self._signed_in(self._credential, ours, deadline)
+            try:
+                return others.result(deadline.remaining())
+            except futures.TimeoutError:
+                raise TiledeskUnreachable(
+                    "POST /auth/signin", "another call's sign-in got no answer in time", hint="check tiledesk.url"
+                ) from None
+            except TiledeskError as error:
+                if error.status is not None:
+                    raise copy.copy(error) from None
+                # No answer within the other's patience, which may have been shorter than ours.
+
+    def _signed_in(self, login: AgentLogin, ours: futures.Future[str], deadline: Deadline) -> str:
         try:
-            if self._token is None:
-                self._token = self._sign_in(self._credential, deadline)
-            return self._token
-        finally:
-            self._lock.release()
+            token = self._sign_in(login, deadline)
+        except BaseException as error:
+            with self._lock:
+                self._under_way = None
+            ours.set_exception(error)
+            raise
+        with self._lock:
+            self._token, self._under_way = token, None
+        ours.set_result(token)
+        return token
 
     def renew(self, refused: str) -> bool:
-        """Forget a token that Tiledesk refused; whether a new one can be had."""
+        """Forget a token that Tiledesk refused; whether a new one can be asked for."""
         if not isinstance(self._credential, AgentLogin):
             return False
         with self._lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 __all__ = [
@@ -29,6 +29,8 @@ TEMP = 50
 UNASSIGNED = 100
 ASSIGNED = 200
 CLOSED = 1000
+
+_UNSAID = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,14 @@ class Request:
         department_id: where it is routed.
         participants: ids of who takes part; a bot's begin with ``bot_``.
         participant_agents: those of them who are people.
+        names: of those people, by id, where the answer has them.
         channel: where it came from.
         closed_at: when it was closed, as Tiledesk writes it.
-        closed_by: the id of who closed it.
+        closed_by: the id of who closed it; both stay when it is opened again (requestService.js:1442).
         attributes: the request's own; Tiledesk adds `last_message` among others.
+        first_text: what the agents read in their list.
+        updated_at: when it last changed: by a message, a private note, an assignment, new attributes, a close or a
+            reopening; the start of 1970 when the answer does not say.
     """
 
     request_id: str = field(repr=False)  # alone it opens the transcript
@@ -70,15 +76,30 @@ class Request:
     department_id: str = ""
     participants: tuple[str, ...] = ()
     participant_agents: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict, repr=False)
     channel: str = ""
     closed_at: str | None = None
     closed_by: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    first_text: str = field(default="", repr=False)
+    updated_at: datetime = _UNSAID
 
     @property
     def closed(self) -> bool:
         """Whether it is over."""
         return self.status == CLOSED
+
+    @property
+    def last_message(self) -> Message | None:
+        """The newest message that was posted alone (routes/message.js:271), or None when there is none to be read.
+
+        Not the one that opened the request, none of `/messages/multi`, and no line of the system. With chat21 every
+        message but the system's (channels/chat21/chat21WebHook.js:310).
+        """
+        try:
+            return Message.read(self.attributes["last_message"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
 
     @classmethod
     def read(cls, data: Any) -> Request:
@@ -96,10 +117,13 @@ class Request:
             department_id=_id(data.get("department")),
             participants=_texts(data.get("participants")),
             participant_agents=_texts(data.get("participantsAgents")),
+            names=_names(data.get("participatingAgents")),
             channel=_text(_mapping(data.get("channel")).get("name")),
             closed_at=data.get("closed_at"),
             closed_by=data.get("closed_by"),
             attributes=_mapping(data.get("attributes")),
+            first_text=_text(data.get("first_text")),
+            updated_at=_when(data["updatedAt"]) if data.get("updatedAt") else _UNSAID,
         )
 
 
@@ -130,9 +154,16 @@ class Message:
 
     @classmethod
     def read(cls, data: Any) -> Message:
-        """From an answer or a webhook."""
+        """From an answer or a webhook.
+
+        Attributes that are no mapping make a message unreadable: what they say of it, such as that it is private, would
+        go unheard.
+        """
         request = data.get("request")
         metadata = data.get("metadata")
+        attributes = data.get("attributes")
+        if attributes is not None and not isinstance(attributes, Mapping):
+            raise TypeError("attributes")
         return cls(
             id=str(data["_id"]),
             request_id=str(data["recipient"]),
@@ -141,7 +172,7 @@ class Message:
             text=_text(data.get("text")),  # absent where none was given; Tiledesk accepts that
             type=_text(data.get("type")) or "text",
             metadata=metadata if isinstance(metadata, Mapping) else None,
-            attributes=_mapping(data.get("attributes")),
+            attributes=attributes or {},
             channel=_text(_mapping(data.get("channel")).get("name")),
             created_at=_when(data["createdAt"]),
             status=int(data.get("status") or 0),
@@ -206,6 +237,12 @@ def _text(value: object) -> str:
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(str(item) for item in value) if isinstance(value, list) else ()
+
+
+def _names(people: object) -> dict[str, str]:
+    """Of populated accounts (models/user.js)."""
+    found = [one for one in people if isinstance(one, Mapping)] if isinstance(people, list) else []
+    return {_id(one): f"{_text(one.get('firstname'))} {_text(one.get('lastname'))}".strip() for one in found}
 
 
 def _id(value: object) -> str:

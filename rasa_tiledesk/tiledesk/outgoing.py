@@ -35,11 +35,15 @@ def checked(message: Mapping[str, object]) -> dict[str, Any]:
         if message.get(name) is not None and not isinstance(message[name], Mapping):
             raise ValueError(f"{name} must be a mapping; Tiledesk answers 500 or stores it unreadable")
     attributes = message.get("attributes")
-    if isinstance(attributes, Mapping):
-        if any(attributes.get(flag) for flag in _EXECUTED):
-            raise ValueError(f"attributes must not ask Tiledesk to execute the text ({', '.join(_EXECUTED)})")
+    if isinstance(attributes, Mapping) and any(attributes.get(flag) for flag in _EXECUTED):
+        raise ValueError(f"attributes must not ask Tiledesk to execute the text ({', '.join(_EXECUTED)})")
+    try:
         _check_keys(attributes)
-    json.dumps(message, allow_nan=False)
+        json.dumps(message, allow_nan=False)
+    except RecursionError:
+        raise ValueError("a message must not be nested deeper than JSON can be written") from None
+    except TypeError as error:
+        raise ValueError(f"a message must be JSON: {error}") from None  # names the type only
     return dict(message)
 
 

@@ -1,13 +1,12 @@
 """One call of Tiledesk: sent, repeated where that is safe, and its answer or failure read.
 
 Tiledesk words its refusals in five ways (`msg`, `message`, `error`, `err`, `errors`), as plain text, or as a 200 with
-``success: false``; here they all become the errors of `rasa_tiledesk.errors`.
+``success: false``; here they all become the errors of `rasa_tiledesk.errors`. What stands between us and Tiledesk
+answers too: its no is no word about the call, and never taken for Tiledesk's.
 """
 
 from __future__ import annotations
 
-import email.utils
-import json
 import random
 import re
 import time
@@ -32,13 +31,13 @@ from rasa_tiledesk.errors import (
     TiledeskUnreachable,
 )
 from rasa_tiledesk.http import Answer, Http, NoAnswer, NotSent
+from rasa_tiledesk.tiledesk.words import has_own_words, moment, plain, shown, words
 
 __all__ = ["Transport"]
 
 ATTEMPTS = 3
 BACKOFF = 0.2  # seconds before the first repeat, doubled each time, with up to as much again as jitter
 BUDGET = 20.0  # seconds for a call and its repeats when the caller gives no deadline
-DETAIL = 300  # characters of Tiledesk's words that an error keeps
 
 _URL_HINT = "check tiledesk.url"
 
@@ -52,6 +51,12 @@ class Transport:
         http: the connection pool.
         sleep: waits between repeats.
         jitter: a number from 0 to 1.
+        clock: the local time in seconds since 1970.
+
+    Attributes:
+        clock_offset: Tiledesk's time minus the local time, in seconds, at the last answer that told the time; None
+            before the first. A `Date` header has whole seconds, so it is right to half of one plus half of what the
+            call took. Behind a proxy such as nginx, which writes its own `Date`, it is the proxy's time.
     """
 
     def __init__(
@@ -62,12 +67,15 @@ class Transport:
         *,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self.clock_offset: float | None = None
         self._url = url.rstrip("/")
         self._project_id = project_id
         self._http = http
         self._sleep = sleep
         self._jitter = jitter
+        self._clock = clock
 
     def call(
         self,
@@ -130,6 +138,7 @@ class Transport:
         headers: Mapping[str, str],
         deadline: Deadline,
     ) -> Any:
+        before = self._clock()
         try:
             answer = self._http.call(method, url, json=body, params=params, headers=headers, deadline=deadline)
         except NotSent as error:
@@ -137,42 +146,66 @@ class Transport:
         except NoAnswer as error:
             failure = TiledeskTimeout if error.timed_out else TiledeskDisconnected
             raise failure(name, str(error)) from None
+        said = moment(answer.headers.get("Date", ""))
+        if said is not None:
+            # The header's second has half gone by on average; it was written half-way through the call.
+            self.clock_offset = said + 0.5 - (before + self._clock()) / 2
         return self._read(name, answer)
 
     def _read(self, name: str, answer: Answer) -> Any:
         status = answer.status
-        data, is_json = _decode(answer)
+        try:
+            data, is_json = answer.json(), True
+        except ValueError:
+            data, is_json = None, False
+        own = has_own_words(data)
         if 200 <= status < 300:
             if not is_json:
                 raise TiledeskNonsense(name, "the answer is not JSON", status=status, hint=_URL_HINT)
             if isinstance(data, dict) and data.get("success") is False:
-                raise TiledeskRefused(name, _words(data), status=status)
+                raise TiledeskRefused(name, words(data), status=status, own_words=True)
             return data
         if 300 <= status < 400:
-            host = urlsplit(answer.headers.get("Location", "")).netloc.rpartition("@")[2] or "the same host"
-            raise TiledeskRefused(
-                name, f"redirects to {host}", status=status, hint=f"{_URL_HINT}: it must not redirect"
-            )
-        detail = _words(data) if is_json else _plain(answer.body)
+            detail = f"redirects to {_host(answer.headers.get('Location', ''))}"
+            raise TiledeskNonsense(name, detail, status=status, hint=f"{_URL_HINT}: it must not redirect")
+        detail = words(data) if is_json else plain(answer.body)
         hint = "" if is_json or "<" not in answer.body[:200].decode("latin-1") else f"{_URL_HINT}: a web page answered"
-        found = re.match(r"(?:Invalid project id|Project not found with id): ?(\S*)", detail) if status == 400 else None
-        if found:
-            taken = found.group(1)
-            if taken != self._project_id:
-                hint = f"{_URL_HINT}: its path does not fit this server"
-                raise TiledeskNotFound(name, f"the server took {taken!r} for the project id", status=status, hint=hint)
-        if found or (status == 500 and detail.startswith("project not found")):  # so says GET /projects/... (seen)
-            raise TiledeskNotFound(name, "the project is unknown", status=status, hint="check tiledesk.project_id")
+        if own:
+            self._know_project(name, status, detail)
         if status == 429:
-            after = _retry_after(answer.headers.get("Retry-After"))
-            raise TiledeskRateLimited(name, detail, hint=hint, retry_after=after)
+            after = self._retry_after(answer.headers.get("Retry-After", ""))
+            raise TiledeskRateLimited(name, detail, hint=hint, own_words=own, retry_after=after)
         if status == 403 and "belong to the project" in detail:
             hint = "check tiledesk.project_id, or invite this account into the project"
         elif status == 403 and "role" in detail:
             hint = "the account needs the role agent, and admin for subscriptions; tiledesk.email says which account"
-        raise _FAILURES.get(status, TiledeskServerError if status >= 500 else TiledeskRefused)(
-            name, detail, status=status, hint=hint
-        )
+        failure = _FAILURES.get(status)
+        if failure is None and status >= 500:
+            failure = TiledeskServerError
+        elif failure is None and own and 400 <= status < 500 and status not in _NEVER_TILEDESKS:
+            failure = TiledeskRefused
+        elif failure is None:
+            failure = TiledeskNonsense
+            hint = hint or f"{_URL_HINT}: something between here and Tiledesk answered"
+        raise failure(name, detail, status=status, hint=hint, own_words=own)
+
+    def _know_project(self, name: str, status: int, detail: str) -> None:
+        """Raise TiledeskNotFound when Tiledesk says that it does not know the project."""
+        found = re.match(r"(?:Invalid project id|Project not found with id): ?(\S*)", detail) if status == 400 else None
+        if found and found.group(1) != self._project_id:
+            detail = f"the server took {found.group(1)!r} for the project id"
+            hint = f"{_URL_HINT}: its path does not fit this server"
+        elif found or (status == 500 and detail.startswith("project not found")):  # so says GET /projects/... (seen)
+            detail, hint = "the project is unknown", "check tiledesk.project_id"
+        else:
+            return
+        raise TiledeskNotFound(name, detail, status=status, hint=hint, own_words=True)
+
+    def _retry_after(self, value: str) -> float | None:
+        if re.fullmatch("[0-9]{1,9}", value.strip()):
+            return float(value)
+        then = moment(value)
+        return None if then is None else max(0.0, then - self._clock() - (self.clock_offset or 0.0))
 
 
 _FAILURES: Mapping[int, type[TiledeskError]] = {
@@ -182,54 +215,12 @@ _FAILURES: Mapping[int, type[TiledeskError]] = {
     413: TiledeskTooLarge,
 }
 
+# A time-out, a connection that is not for this host, one that came too early: of the way here, not of the call.
+_NEVER_TILEDESKS = (408, 421, 425)
 
-def _decode(answer: Answer) -> tuple[Any, bool]:
+
+def _host(location: str) -> str:
     try:
-        return json.loads(answer.body), True
+        return shown(urlsplit(location).netloc.rpartition("@")[2]) or "the same host"
     except ValueError:
-        return None, False
-
-
-def _words(data: Any) -> str:
-    """Tiledesk's own words, wherever it put them, without what our call carried."""
-    if isinstance(data, Mapping):
-        for key in ("msg", "message", "error", "err"):
-            if data.get(key):
-                return _words(data[key])
-        problems = data.get("errors")
-        if isinstance(problems, list):
-            return _clean("; ".join(_problem(problem) for problem in problems))
-        return "no reason given"
-    return _clean(data) if isinstance(data, str) else "no reason given"
-
-
-def _problem(problem: Any) -> str:
-    if not isinstance(problem, Mapping):
-        return str(problem)
-    return f"{problem.get('param', 'body')}: {problem.get('msg', 'invalid')}"  # never its `value`: that is our input
-
-
-def _plain(body: bytes) -> str:
-    text = body[:4096].decode("utf-8", "replace")
-    title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-    if title:
-        return _clean(f"a web page: {' '.join(title.group(1).split())}")
-    return _clean("a web page" if "<" in text else text.strip() or "no reason given")
-
-
-def _clean(text: str) -> str:
-    """Without ids and tokens: a request's id alone opens its transcript (routes/public-request.js)."""
-    text = re.sub(r"support-group-\S+|eyJ[\w-]+\.[\w.-]+", "...", text)
-    text = re.sub(r"(user id)\s*:.*", r"\1", text, flags=re.DOTALL)
-    return text[:DETAIL]
-
-
-def _retry_after(value: str | None) -> float | None:
-    if not value:
-        return None
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
+        return "what is no URL"
