@@ -10,10 +10,12 @@ import sys
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable
 from urllib.parse import parse_qsl, urlsplit
 
+from rasa_tiledesk.testing._desk_late import LateCalls
 from rasa_tiledesk.testing._desk_routes import Call, Reply, Routes
 
 __all__ = ["DeskServer", "Fault"]
@@ -25,18 +27,18 @@ class Fault:
 
     Attributes:
         kind: ``answer`` with `status`, ``garbage`` (200 and a web page), ``hang`` for ever, ``reset`` the connection,
-            or ``slow``: answer rightly after `seconds`.
-        after: the call takes effect first; otherwise it never does. A slow call always does.
+            ``slow``: answer rightly after `seconds`, or ``late``: take effect only then.
+        after: the call takes effect first; otherwise it never does. A slow or late call always does.
         status: of the answer.
         retry_after: its Retry-After header, in seconds.
-        seconds: how slow.
+        seconds: how slow or late; None for until the test says so.
     """
 
     kind: str
     after: bool = False
     status: int = 0
     retry_after: float | None = None
-    seconds: float = 0.0
+    seconds: float | None = 0.0
 
     @classmethod
     def answer(cls, status: int, *, after: bool = False, retry_after: float | None = None) -> Fault:
@@ -63,6 +65,18 @@ class Fault:
         """Answer rightly, but late."""
         return cls("slow", after=True, seconds=seconds)
 
+    @classmethod
+    def late(cls, seconds: float | None = None, *, answer: int = 0) -> Fault:
+        """Take effect only later, even when the caller has given up: a server does what it has received.
+
+        A caller that still waits then gets the right answer.
+
+        Args:
+            seconds: how much later; by default when `FakeTiledesk.let_late_calls_through` is called.
+            answer: the status that the caller gets at once, as from a proxy that has given up; 0 for none.
+        """
+        return cls("late", status=answer, seconds=seconds)
+
 
 class DeskServer:
     """Serves one desk on a free port of 127.0.0.1.
@@ -72,14 +86,18 @@ class DeskServer:
         faults: asked about every call.
         planned: asked first: what is to go wrong with a route's next calls.
         counts: the calls of each route.
+        late: the calls that take effect later.
+        clock: what the Date of each answer is told by.
     """
 
-    def __init__(self, routes: Routes) -> None:
+    def __init__(self, routes: Routes, clock: Callable[[], float]) -> None:
         self.lock = threading.RLock()
         self.faults: Callable[[Call], Fault | None] | None = None
         self.planned: dict[str, deque[Fault | None]] = {}
         self.counts: Counter[str] = Counter()
         self._routes = routes
+        self.clock = clock
+        self.late = LateCalls()
         self._bell, self._ear = socket.socketpair()
         self.connections: set[socket.socket] = set()
         self.port = 0
@@ -102,8 +120,9 @@ class DeskServer:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Stop serving; calls that hang are let go at once."""
+        """Stop serving; calls that hang are let go at once, those that are late never take effect."""
         self._bell.close()
+        self.late.close()
         self._server.shutdown()
         self._server.server_close()
 
@@ -116,7 +135,7 @@ class DeskServer:
     def serve(
         self, method: str, target: str, authorization: str | None, raw: bytes
     ) -> tuple[Fault | None, Reply | None]:
-        """Take a call: what goes wrong with it, and what it answers; no reply for never."""
+        """Take a call: what goes wrong with it, and what it answers; no reply for never, or for later."""
         parts = urlsplit(target)
         route, ids = self._routes.name(method, parts.path)
         with self.lock:
@@ -127,10 +146,17 @@ class DeskServer:
             fault = planned.popleft() if planned else None
         if not decided and self.faults is not None:
             fault = self.faults(call)
+
+        def run() -> Reply | None:
+            with self.lock:
+                return self._routes.run(method, parts.path, call)
+
+        if fault is not None and fault.kind == "late":
+            later = self.late.hold(run, fault.seconds)
+            return (None, later.reply()) if not fault.status else (fault, None)
         if fault is not None and not fault.after:
             return fault, None
-        with self.lock:
-            return fault, self._routes.run(method, parts.path, call)
+        return fault, run()
 
 
 class _Listener(ThreadingHTTPServer):
@@ -186,6 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
             f"HTTP/1.1 {reply.status} {self.responses.get(reply.status, ('Status',))[0]}",
             f"Content-Type: {reply.type}",
             f"Content-Length: {len(reply.body)}",
+            f"Date: {formatdate(self.desk.clock(), usegmt=True)}",
             *(f"{name}: {value}" for name, value in reply.headers),
         ]
         with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ from typing import Any, Callable
 from urllib.parse import unquote
 
 from rasa_tiledesk.testing._desk_hooks import Hooks
+from rasa_tiledesk.testing._desk_listing import agents_list, users_list
 from rasa_tiledesk.testing._desk_people import People, Principal, Refusal, Silence
 from rasa_tiledesk.testing._desk_state import Desk
 
@@ -75,38 +76,46 @@ class Routes:
 
     def __init__(self, people: People, desk: Desk, hooks: Hooks) -> None:
         self._people = people
-        self._desk = desk
         self._hooks = hooks
+        store, routing = desk.store, desk.routing
         self._by_shape: dict[tuple[str, int], list[tuple[re.Pattern[str], _Route]]] = {}
 
         self._open("POST /auth/signin", lambda call, _: people.sign_in(call.body or {}))
         self._open("POST /auth/signinAnonymously", lambda call, _: people.sign_in_anonymously(call.body or {}))
         self._open("POST /auth/signinWithCustomToken", lambda call, _: people.sign_in_signed(call.authorization))
-        self._open("GET /projects/{project}/isopen", lambda call, _: {"isopen": desk.is_open})
-        self._open("GET /projects/{project}/users/availables", lambda call, _: desk.available_json())
-        self._open("GET /{project}/departments", lambda call, _: list(desk.departments.values()))
+        self._open("GET /projects/{project}/isopen", lambda call, _: {"isopen": routing.is_open})
+        self._open("GET /projects/{project}/users/availables", lambda call, _: routing.available_json())
+        self._open("GET /{project}/departments", lambda call, _: list(store.departments.values()))
 
-        self._open("GET /{project}/departments/default", lambda call, _: desk.departments[desk.default_department])
+        self._open("GET /{project}/departments/default", lambda call, _: store.departments[routing.default_department])
 
         self._add("GET /{project}/faq_kb/{bot}", self._bot, "admin")
         self._add("POST /{project}/leads", lambda call, who: people.add_contact(call.body, who.id), "agent")
         self._add("PUT /{project}/leads/{lead}", lambda call, _: people.change_contact(call.ids["lead"], call.body))
 
         # Before GET {request}, as on the real server, where users' routes come first (app.js:616).
-        self._add("GET /{project}/requests/me", lambda call, who: desk.requests_of(who.id, call.query), "guest")
-        self._add("GET /{project}/requests", self._agents_list)
+        self._add("GET /{project}/requests/me", lambda call, who: users_list(store, who.id, call.query), "guest")
+        self._add("GET /{project}/requests", lambda call, who: agents_list(store, who, call.query))
         self._add("POST /{project}/requests", lambda call, who: desk.create_request(who, call.body or {}))
-        self._add(f"GET {_REQUEST}", lambda call, _: desk.read_request(call.ids["request"]))
+        self._add(f"GET {_REQUEST}", lambda call, _: store.json(store.find(call.ids["request"])))
         self._add(f"PATCH {_REQUEST}", lambda call, _: desk.change(call.ids["request"], call.body))
-        self._add(f"PUT {_REQUEST}/assign", lambda call, _: desk.assign(call.ids["request"], call.body or {}))
+        self._add(f"DELETE {_REQUEST}", lambda call, who: desk.delete(call.ids["request"], who))
+        self._add(f"PUT {_REQUEST}/assign", lambda call, _: routing.assign(call.ids["request"], call.body or {}))
         self._add(f"PATCH {_REQUEST}/attributes", lambda call, _: desk.set_attributes(call.ids["request"], call.body))
         self._add(f"PUT {_REQUEST}/close", lambda call, who: desk.close(call.ids["request"], who, as_member=True))
+        self._add(f"PUT {_REQUEST}/reopen", lambda call, _: desk.reopen(call.ids["request"]))
         self._add(
             f"PUT {_REQUEST}/closeg", lambda call, who: desk.close(call.ids["request"], who, as_member=False), "guest"
         )
 
+        people_in = f"{_REQUEST}/participants"
+        self._add(f"POST {people_in}", lambda call, _: routing.join(call.ids["request"], call.body["member"]))
+        self._add(
+            f"DELETE {people_in}/{{member}}", lambda call, _: routing.leave(call.ids["request"], call.ids["member"])
+        )
+
         messages = f"{_REQUEST}/messages"
-        self._add(f"GET {messages}", lambda call, _: desk.messages(call.ids["request"]), None)
+        self._add(f"GET {messages}", lambda call, _: store.messages(call.ids["request"]), None)
         self._add(f"POST {messages}", lambda call, who: desk.post(call.ids["request"], who, call.body or {}), None)
         self._add(f"POST {messages}/multi", lambda call, who: desk.post_many(call.ids["request"], who, call.body), None)
 
@@ -134,12 +143,6 @@ class Routes:
             text = f"Chatbot not found with id {call.ids['bot']} for project {project}"
             raise Refusal(404, {"success": False, "msg": text})
         return {"_id": number, "name": "Rasa", "type": "external", "id_project": project}
-
-    def _agents_list(self, _call: Call, who: Principal) -> Any:
-        if who.kind == "bot":
-            raise Refusal(500, {"err": "error"})
-        found = self._desk.agents_list()
-        return {"perPage": 40, "count": len(found), "requests": found}
 
     def _subscribe(self, call: Call, who: Principal) -> Any:
         subscription = self._hooks.add(call.body or {}, who)

@@ -1,4 +1,4 @@
-"""What the fake desk holds and how it changes: departments, requests, messages, webhooks. The rules, without HTTP.
+"""What happens to the fake desk's requests: opened, written to, changed, closed, reopened, deleted. Without HTTP.
 
 Every rule names where tiledesk-server 2.19.16 has it, or was seen on it on 2026-11-22.
 """
@@ -6,19 +6,14 @@ Every rule names where tiledesk-server 2.19.16 has it, or was seen on it on 2026
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Mapping
 from typing import Any, Callable
 
-from rasa_tiledesk.testing._desk_message import new_message
-from rasa_tiledesk.testing._desk_people import Member, People, Principal, Refusal, Silence, stamp
+from rasa_tiledesk.testing._desk_chat21 import Chat21
+from rasa_tiledesk.testing._desk_people import Member, People, Principal, Refusal, Silence
+from rasa_tiledesk.testing._desk_routing import Routing
+from rasa_tiledesk.testing._desk_store import ASSIGNED, CLOSED, TEMP, UNASSIGNED, Emit, Json, Store
 
 __all__ = ["Desk"]
-
-Json = dict[str, Any]
-Emit = Callable[[str, Json], None]
-
-_TEMP, _UNASSIGNED, _ASSIGNED, _CLOSED = 50, 100, 200, 1000
 
 
 class Desk:
@@ -29,90 +24,58 @@ class Desk:
         clock: seconds since 1970.
         rng: scrambles what Tiledesk scrambles.
         emit: told of every event, with the payload a webhook gets.
+        chat21: whether chat21 is there.
+
+    Attributes:
+        store: the requests and messages.
+        routing: the departments, and who takes part.
+        chat: what the agents' screens show; None without chat21.
     """
 
-    def __init__(self, people: People, clock: Callable[[], float], rng: random.Random, emit: Emit) -> None:
-        self.people = people
-        self.is_open = True
-        self.departments: dict[str, Json] = {}
-        self.requests: dict[str, Json] = {}
-        self._messages: dict[str, list[Json]] = {}
-        self._requests_of: dict[str, list[Json]] = {}
-        self._open: dict[str, Json] = {}
-        self._clock = clock
+    def __init__(
+        self, people: People, clock: Callable[[], float], rng: random.Random, emit: Emit, *, chat21: bool
+    ) -> None:
+        self._people = people
         self._rng = rng
-        self._emit = emit
-        self.default_department = self.add_department("Default Department", default=True)
+        self.store = Store(people, clock, emit)
+        self.store.when_commanded = lambda request, message: self._close(request, message["sender"])
+        self.chat = Chat21(self.store) if chat21 else None
+        self.routing = Routing(self.store, self._say, self.chat.set_members if self.chat else lambda *_: None)
 
-    # The desk
-
-    def add_department(self, name: str, *, default: bool = False, bot_id: str | None = None) -> str:
-        """Add a department to which all agents belong."""
-        number = self.people.object_id()
-        self.departments[number] = {
-            "_id": number,
-            "name": name,
-            "default": default,
-            "routing": "assigned",
-            "status": 1,
-            "hasBot": bot_id is not None,
-            **({"id_bot": bot_id} if bot_id else {}),
-        }
-        return number
-
-    def available(self) -> list[Member]:
-        """Agents who take requests now, the least busy first; nobody outside operating hours."""
-        agents = [member for member in self.people.members.values() if member.is_agent() and member.available]
-        return sorted(agents, key=lambda member: member.assigned) if self.is_open else []
-
-    def available_json(self) -> list[Json]:
-        """GET /projects/{project}/users/availables."""
-        return [
-            {
-                "id": agent.person,
-                "pu_id": agent.id,
-                "fullname": agent.name,
-                "email": agent.email,
-                "assigned_request": agent.assigned,
-            }
-            for agent in self.available()
-        ]
-
-    # Requests
+    # Opening
 
     def create_request(self, who: Principal, body: Json) -> Json:
         """POST /{project}/requests (routes/request.js:81)."""
         if not body.get("first_text"):
             raise Refusal(422, {"errors": [{"msg": "Invalid value", "param": "first_text", "location": "body"}]})
         sender = body.get("sender") or who.id
-        member = self.people.sender(sender) if body.get("sender") else self.people.members.get(who.id)
+        member = self._people.sender(sender) if body.get("sender") else self._people.members.get(who.id)
         if who.kind == "bot" or member is None:
             raise Refusal(500, {"success": False, "msg": "Error saving object.", "err": {}})
         contact = self._contact(member, who, body)
-        request_id = body.get("request_id") or f"support-group-{self.people.project_id}-{self.people.secret()}"
-        if request_id in self.requests or not self._department(body):
+        request_id = body.get("request_id") or f"support-group-{self._people.project_id}-{self._people.secret()}"
+        if request_id in self.store.requests or not self.routing.department(body):
             raise Refusal(500, {"success": False, "message": "Unable to create request", "err": {}})
         request = self._new_request(str(request_id), member, contact, who, body, first_text=body["first_text"])
-        request["requester"] = self.people.members[who.id].id  # the caller's, whoever the sender is
-        return self._request_json(request, populated=False)
+        request["requester"] = self._people.members[who.id].id  # the caller's, whoever the sender is
+        if self.chat:
+            self.chat.announce(request)
+        return self.store.json(request, populated=False)
 
     def _contact(self, member: Member, who: Principal, body: Json) -> Json:
         name = member.name if member.is_agent() else body.get("senderFullname") or who.name
-        return self.people.contact_for(member.person, name, who, body)
-
-    def _department(self, body: Json) -> Json | None:
-        return self.departments.get(str(body.get("departmentid") or self.default_department))
+        return self._people.contact_for(member.person, name, who, body)
 
     def _new_request(
         self, request_id: str, member: Member, contact: Json, who: Principal, body: Json, *, first_text: object
     ) -> Json:
-        now = stamp(self._clock())
-        department = self._department(body)
+        now = self.store.now()
+        department = self.routing.department(body)
         assert department is not None
         request: Json = {
-            "_id": self.people.object_id(),
+            "_id": self._people.object_id(),
             "request_id": request_id,
-            "status": _TEMP,
+            "status": TEMP,
             "participants": [],
             "participantsAgents": [],
             "participantsBots": [],
@@ -127,89 +90,42 @@ class Desk:
             "createdBy": who.id,
             "createdAt": now,
             "updatedAt": now,
-            "snapshot": {"department": department, "requester": member.json(), "lead": dict(contact)},
+            "snapshot": {
+                "department": department,
+                "requester": member.json(),
+                "lead": dict(contact),
+                "agents": self.routing.agents_now(),
+            },
         }
         request.update({key: body[key] for key in ("subject", "language", "sourcePage") if body.get(key)})
-        self.requests[request_id] = request
-        self._messages[request_id] = []
-        self._requests_of.setdefault(member.person, []).append(request)
-        if body.get("request_status") != _TEMP:
-            self._route(request, department, bot=True)
-        self._open[request_id] = request
-        self._emit("request.create", self._request_json(request))
-        if request["participantsAgents"]:
-            self._tell_operator(request)
+        self.store.add(request, member.person)
+        if body.get("request_status") != TEMP:
+            self.routing.route(request, department, bot=True)
+        if self.chat:
+            self.chat.create(request)
+        self.store.emit("request.create", self.store.json(request))
         return request
 
-    def _route(self, request: Json, department: Json, *, bot: bool) -> None:
-        operators = self.available()
-        self._release(request)
-        request["department"] = department["_id"]
-        request["hasBot"] = bot and department["hasBot"]
-        if request["hasBot"]:
-            request["participantsBots"], request["participantsAgents"] = [department["id_bot"]], []
-            request["participants"] = [f"bot_{department['id_bot']}"]
-        else:
-            chosen = [operators[0].person] if operators else []
-            request["participants"], request["participantsAgents"], request["participantsBots"] = chosen, chosen, []
-            if operators:
-                operators[0].assigned += 1
-        request["status"] = _ASSIGNED if request["participants"] else _UNASSIGNED
+    # Changing
 
-    def _release(self, request: Json) -> None:
-        for agent in request["participantsAgents"]:
-            self.people.members[agent].assigned -= 1
+    def change(self, request_id: str, body: Json) -> Json:
+        """PATCH /{project}/requests/{request}: of its many fields, those that we set; empty ones are passed over."""
+        request = self.store.find(request_id)
+        self.store.update(request, {name: body[name] for name in ("first_text", "tags") if body.get(name)})
+        return self.store.json(request)
 
-    def _tell_operator(self, request: Json) -> None:
-        attributes = {
-            "subtype": "info",
-            "updateconversation": True,
-            "messagelabel": {"key": "TOUCHING_OPERATOR"},
-        }
-        self._system(request, f"A new support request has been assigned to you: {request['first_text']}", attributes)
+    def set_attributes(self, request_id: str, body: Json) -> Json:
+        """PATCH /{project}/requests/{request}/attributes: merged at the top level."""
+        request = self.store.find(request_id)
+        self.store.update(request, {"attributes": {**(request["attributes"] or {}), **body}})
+        return self.store.json(request)
 
-    def find(self, request_id: str, words: str = "Object not found.") -> Json:
-        """A request, or 404."""
-        request = self.requests.get(request_id)
-        if request is None:
-            raise Refusal(404, {"success": False, "msg": words})
-        return request
+    # Closing
 
-    def read_request(self, request_id: str) -> Json:
-        """GET /{project}/requests/{request}."""
-        return self._request_json(self.find(request_id))
-
-    def agents_list(self) -> list[Json]:
-        """GET /{project}/requests: open ones, without those that are TEMP (request.js:1242)."""
-        return [self._request_json(request) for request in self._open.values() if request["status"] != _TEMP]
-
-    def requests_of(self, person: str, query: Mapping[str, str]) -> Json:
-        """GET /{project}/requests/me (routes/user-request.js:84)."""
-        limit = int(query.get("limit", 40))
-        found = self._requests_of.get(person, [])
-        if query.get("status") != "all":
-            found = [request for request in found if request["status"] < _CLOSED]
-        newest = [self._request_json(request) for request in found[: -limit - 1 : -1]]
-        return {"perPage": limit, "count": len(found), "requests": newest}
-
-    def assign(self, request_id: str, body: Json) -> Json:
-        """PUT /{project}/requests/{request}/assign (request.js:577): does nothing once it is assigned or closed."""
-        request = self.find(request_id, "Request not found")
-        if request["status"] in (_ASSIGNED, _CLOSED):
-            return self._request_json(request, populated=False)
-        department = self._department(body)  # not the request's own, unless it is given
-        if department is None:
-            raise Refusal(500, {"success": False, "msg": "Error changing the department."})
-        self._route(request, department, bot=not body.get("nobot"))
-        self._emit("request.update", self._request_json(request))
-        if request["participantsAgents"]:
-            self._tell_operator(request)
-        return self._request_json(request)
-
-    def close(self, request_id: str, who: Principal, *, as_member: bool) -> Json:
+    def close(self, request_id: str, who: Principal, *, as_member: bool, message: bool = True) -> Json:
         """PUT .../close, for agents who take part (request.js:330), and .../closeg, for anybody."""
-        request = self.requests.get(request_id)
-        member = self.people.members.get(who.id)
+        request = self.store.requests.get(request_id)
+        member = self._people.members.get(who.id)
         if as_member and member is not None and member.role not in ("owner", "admin"):
             if request is None:
                 raise Refusal(404, {"success": False, "error": "Request not found"})
@@ -218,82 +134,94 @@ class Desk:
                 raise Refusal(403, {"success": False, "error": text})
         if request is None:
             raise Refusal(500, {"success": False, "error": "Error closing request"})
-        self._close(request, who.id)
-        return self._request_json(request)
+        self._close(request, who.id, message=message)
+        return self.store.json(request)
 
-    def _close(self, request: Json, closed_by: str) -> None:
-        if request["status"] != _CLOSED:
-            self._release(request)
-        self._open.pop(request["request_id"], None)
-        request.update(status=_CLOSED, closed_at=stamp(self._clock()), closed_by=closed_by)
-        self._emit("request.update", self._request_json(request))
-        payload = {**self._request_json(request), "messages": self._messages[request["request_id"]]}
-        self._emit("request.close", payload)
-        attributes = {
-            "subtype": "info/support",
-            "updateconversation": False,
-            "messagelabel": {"key": "CHAT_CLOSED"},
-        }
-        self._system(request, "Chat closed", attributes)
+    def _close(self, request: Json, closed_by: str, *, message: bool = True) -> None:
+        if request["status"] != CLOSED:  # a closed one is only told of again (requestService.js:1382)
+            self.routing.count(request, -1)
+            self.store.open.pop(request["request_id"], None)
+            self.store.update(request, {"status": CLOSED, "closed_at": self.store.now(), "closed_by": closed_by})
+        payload = {**self.store.json(request), "messages": self.store.messages(request["request_id"])}
+        self.store.emit("request.close", payload)
+        if message:
+            self._support_line(request, "Chat closed", "CHAT_CLOSED", update=False)
 
-    def change(self, request_id: str, body: Json) -> Json:
-        """PATCH /{project}/requests/{request}: of its many fields, those that we set; empty ones are passed over."""
-        request = self.find(request_id)
-        request.update({name: body[name] for name in ("first_text", "tags") if body.get(name)})
-        self._emit("request.update", self._request_json(request))
-        return self._request_json(request)
+    def reopen(self, request_id: str) -> Json:
+        """PUT .../reopen (requestService.js:1442): who closed it, and when, stays written."""
+        request = self.store.requests.get(request_id)
+        if request is None:
+            raise Refusal(500, {"success": False, "error": "Error reopening request"})
+        if request["status"] not in (ASSIGNED, UNASSIGNED):
+            self.store.open[request_id] = request
+            self.store.update(request, {"status": ASSIGNED if request["participants"] else UNASSIGNED})
+            self.routing.count(request, 1)
+            self._support_line(request, "Chat reopened", "CHAT_REOPENED", update=True)
+        return self.store.json(request)
 
-    def set_attributes(self, request_id: str, body: Json) -> Json:
-        """PATCH /{project}/requests/{request}/attributes: merged at the top level."""
-        request = self.find(request_id)
-        request["attributes"] = {**(request["attributes"] or {}), **body}
-        self._emit("request.update", self._request_json(request))
-        return self._request_json(request)
+    def delete(self, request_id: str, who: Principal) -> Json:
+        """DELETE /{project}/requests/{request} (request.js:1123): the request and its messages, for the owner."""
+        member = self._people.members.get(who.id)
+        if member is None:
+            raise Refusal(500, {"err": "error"})
+        if member.role != "owner":
+            raise Refusal(403, {"success": False, "msg": "Unauthorized."})
+        request = self.store.find(request_id)
+        self.routing.count(request, -1)
+        self.store.remove(request)
+        return self.store.json(request, populated=False)
 
-    def _request_json(self, request: Json, *, populated: bool = True) -> Json:
-        contact = request["lead"]
-        answer = {**request, "requester_id": contact["_id"], "id": request["_id"]}
-        if not populated:
-            return {**answer, "lead": contact["_id"]}
-        members = self.people.members
-        agents = [members[agent] for agent in request["participantsAgents"]]
-        return {
-            **answer,
-            "department": self.departments[request["department"]],
-            "participatingAgents": [{"_id": agent.person, "firstname": agent.name} for agent in agents],
-        }
+    def _support_line(self, request: Json, text: str, key: str, *, update: bool) -> None:
+        attributes = {"subtype": "info/support", "updateconversation": update, "messagelabel": {"key": key}}
+        self._say(request, self.store.system_line(text, attributes, request))
 
     # Messages
 
-    def messages(self, request_id: str) -> list[Json]:
-        """GET .../messages: of an unknown request, none."""
-        return self._messages.get(request_id, [])
-
     def post(self, request_id: str, who: Principal, body: Json) -> Json:
         """POST .../messages (routes/message.js:66): adds to a request, or makes it."""
-        request = self.requests.get(request_id)
+        request = self.store.requests.get(request_id)
         if request is None:
             return self._open_by(request_id, who, body)
-        message = self._message(request, who, body)
-        request["attributes"] = {**(request["attributes"] or {}), "last_message": message}
-        return {**message, "request": self._request_json(request)}
+        message = self.store.made(request, who, body)
+        answer = dict(message)  # as it was before chat21 took it
+        self.store.set_last_message(request, answer)
+        self._say(request, message)
+        return {**answer, "request": self.store.json(request)}
+
+    def agent_says(self, request_id: str, who: Principal, body: Json) -> Json:
+        """What an agent types: with chat21 it comes to Tiledesk from there."""
+        if self.chat is None:
+            return self.post(request_id, who, body)
+        request = self.store.find(request_id)
+        message = self.store.made(request, who, body)
+        self.chat.agent_says(request, message)
+        return {**message, "request": self.store.json(request)}
+
+    def _say(self, request: Json, message: Json) -> None:
+        self.store.say(request, message)
+        if self.chat:
+            self.chat.take(request, message)
 
     def _open_by(self, request_id: str, who: Principal, body: Json) -> Json:
         if not body.get("text") and body.get("type", "text") == "text":
             raise Refusal(422, {"errors": ["text field is required"]})
-        member = self.people.sender(body["sender"]) if body.get("sender") else self.people.members.get(who.id)
+        member = self._people.sender(body["sender"]) if body.get("sender") else self._people.members.get(who.id)
         if member is None:
             raise Silence  # a bot's token without a sender (message.js:162)
         contact = self._contact(member, who, body)
-        if not self._department(body) or not body.get("text"):
+        if not self.routing.department(body) or not body.get("text"):
             raise Refusal(500, {"success": False, "msg": "Error creating request", "err": {}})
         request = self._new_request(request_id, member, contact, who, body, first_text=body["text"])
-        message = self._message(request, who, {**body, "senderFullname": contact.get("fullname")})
-        return {**message, "request": self._request_json(request)}
+        message = self.store.made(request, who, {**body, "senderFullname": contact.get("fullname")})
+        answer = dict(message)
+        self._say(request, message)
+        if self.chat:
+            self.chat.announce(request)
+        return {**answer, "request": self.store.json(request)}
 
     def post_many(self, request_id: str, who: Principal, body: Any) -> list[Json]:
         """POST .../messages/multi (message.js:356): all saved at once, in any order, with one time."""
-        request = self.find(request_id, "Request doesn't exist.")
+        request = self.store.find(request_id, "Request doesn't exist.")
         if not isinstance(body, list):
             raise Silence
         stored: list[Json] = []
@@ -303,39 +231,19 @@ class Desk:
                 failure = Silence()
                 break
             try:
-                stored.append(self._made(request, who, item if isinstance(item, dict) else {}))
+                stored.append(self.store.made(request, who, item if isinstance(item, dict) else {}))
             except (Refusal, Silence) as error:
                 failure = failure or error
-        now = stamp(self._clock())
-        for message in self._rng.sample(stored, len(stored)):
+        now = self.store.now()
+        for message in stored:
             message.update(createdAt=now, updatedAt=now)
-            self._store(request, message)
+        answer = [dict(message) for message in stored]
+        for message in self._rng.sample(stored, len(stored)):
+            self._say(request, message)
         if isinstance(failure, Refusal):
             text = "Error inserting multiple messages."
             err = failure.body.get("err") if isinstance(failure.body, dict) else None
             raise Refusal(500, {"success": False, "msg": text, "err": err})
         if failure is not None:
             raise failure
-        return stored
-
-    def _message(self, request: Json, who: Principal, body: Json) -> Json:
-        message = self._made(request, who, body)
-        self._store(request, message)
-        return message
-
-    def _made(self, request: Json, who: Principal, body: Json) -> Json:
-        made = new_message(who, body, now=stamp(self._clock()))
-        ids = {"_id": self.people.object_id(), "recipient": request["request_id"], "id_project": self.people.project_id}
-        return {**ids, **made}
-
-    def _store(self, request: Json, message: Json) -> None:
-        self._messages[request["request_id"]].append(message)
-        payload = {**message, "request": self._request_json(request)}
-        self._emit("message.create", payload)
-        self._emit(f"message.create.request.channel.{request['channel'].get('name')}", payload)
-        if message["status"] == 200 and re.search(r"\\close\b", message.get("text", "")):
-            self._close(request, message["sender"])  # messageActionsInterceptor.js:24-43
-
-    def _system(self, request: Json, text: str, attributes: Json) -> None:
-        bot = Principal("user", "system", "Bot")
-        self._message(request, bot, {"text": text, "sender": "system", "attributes": attributes})
+        return answer

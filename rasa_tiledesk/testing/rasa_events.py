@@ -6,10 +6,10 @@ shared/core/events.py (the defaults), shared/core/trackers.py (the state).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Callable
 
-__all__ = ["completed", "refusal", "state"]
+__all__ = ["external", "last_session", "messages", "refusal", "state", "timed", "turn"]
 
 _TEXT = (str, type(None))
 _NUMBER = (int, float, type(None))
@@ -69,12 +69,16 @@ def _intent_has_a_name(event: Mapping[str, Any]) -> bool:
     return event["event"] != "user" or isinstance(intent.get("name", ""), str)
 
 
-def completed(event: Mapping[str, Any], *, now: float) -> dict[str, Any]:
-    """The event as Rasa stores it: with its time, its metadata, and the keys that its type has.
+def timed(events: Iterable[Mapping[str, Any]], clock: Callable[[], float]) -> list[dict[str, Any]]:
+    """The events as Rasa stores them: with their time, their metadata, and the keys that their type has.
 
     Raises:
-        ValueError: Rasa's schema takes this event, but Rasa answers 500.
+        ValueError: Rasa's schema takes one of them, but Rasa answers 500.
     """
+    return [_completed(event, now=clock()) for event in events]
+
+
+def _completed(event: Mapping[str, Any], *, now: float) -> dict[str, Any]:
     kind = _RENAMED.get(event["event"], event["event"])
     if kind == "user" and event.get("parse_data") is None:
         raise ValueError("'NoneType' object has no attribute 'get'")
@@ -88,6 +92,43 @@ def completed(event: Mapping[str, Any], *, now: float) -> dict[str, Any]:
         told = {"text": full["text"], "message_id": full["message_id"], "metadata": event.get("metadata") or {}}
         full["parse_data"] = {"intent": {}, "entities": [], **told, **full["parse_data"]}
     return full
+
+
+def external(intent: str, entities: Any, *, channel: str | None) -> dict[str, Any]:
+    """The user event that stands for a triggered intent (events.py, UserUttered.create_external)."""
+    if isinstance(entities, dict):
+        entities = [{"entity": entity, "value": value} for entity, value in entities.items()]
+    told = {"text": f"EXTERNAL: {intent}", "input_channel": channel, "metadata": {"is_external": True}}
+    return {"event": "user", **told, "parse_data": {"intent": {"name": intent}, "entities": entities or []}}
+
+
+def turn(said: Iterable[Mapping[str, Any]], *, action: str) -> list[dict[str, Any]]:
+    """The events of a turn in which the bot says these messages."""
+    bot = [
+        {
+            "event": "bot",
+            "text": message.get("text"),
+            "data": {key: value for key, value in message.items() if key != "text"},
+            "metadata": {"utter_action": action},
+        }
+        for message in said
+    ]
+    return [{"event": "action", "name": action}, *bot, {"event": "action", "name": "action_listen"}]
+
+
+def messages(sender_id: str, events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a channel is given for the bot's events among these (events.py, BotUttered.message)."""
+    return [
+        {**event["data"], "text": event["text"], **event["metadata"], "recipient_id": sender_id}
+        for event in events
+        if event["event"] == "bot"
+    ]
+
+
+def last_session(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a SQL store gives Rasa to work with: by time, not by order (core/tracker_store.py, _event_query)."""
+    starts = [event["timestamp"] for event in events if event["event"] == "session_started"]
+    return [event for event in events if event["timestamp"] >= max(starts)] if starts else list(events)
 
 
 def state(sender_id: str, events: Sequence[dict[str, Any]], verbosity: str) -> dict[str, Any]:
