@@ -9,21 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import time
+import uuid
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Callable
 
 from rasa_sdk import Action, Tracker
 from rasa_sdk.events import ActionExecuted, ActiveLoop, ConversationPaused, SessionStarted, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
-from rasa_tiledesk import responses, server
+from rasa_tiledesk import process, responses, server
 from rasa_tiledesk.deadline import Deadline
-from rasa_tiledesk.errors import RasaTiledeskError
+from rasa_tiledesk.errors import LedgerError, RasaTiledeskError
 from rasa_tiledesk.handoff.ask import Answer, Outcome
-from rasa_tiledesk.handoff.conversation import Ask
-from rasa_tiledesk.handoff.user_side import SLOT
-from rasa_tiledesk.runtime import runtime
+from rasa_tiledesk.handoff.asked import Ask
+from rasa_tiledesk.handoff.to_user.voice import SLOT
 
 __all__ = ["ActionSessionStart", "ActionTiledeskHandoff", "ActionTiledeskRelay"]
 
@@ -38,16 +39,21 @@ GRACE_SECONDS = 1.0
 
 _RESPONSES = {
     Outcome.CONNECTED: responses.CONNECTING,
+    Outcome.QUEUED: responses.QUEUED,
     Outcome.ALREADY: responses.CONNECTING,
     Outcome.NO_AGENTS: responses.NO_AGENTS,
     Outcome.CLOSED_HOURS: responses.CLOSED_HOURS,
     Outcome.FAILED: responses.FAILED,
 }
+_PROMISED = (Outcome.CONNECTED, Outcome.QUEUED, Outcome.ALREADY)
 
 # In this module, since rasa-sdk 3.20 and later import it again in each worker process, and register only there.
 server.register()
 
-_threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="tiledesk-action")
+# Apart: users who ask while Tiledesk hangs must not keep those waiting who write to an agent.
+_asks = ThreadPoolExecutor(max_workers=16, thread_name_prefix="tiledesk-ask")
+_words = ThreadPoolExecutor(max_workers=16, thread_name_prefix="tiledesk-say")
+_late = ThreadPoolExecutor(max_workers=2, thread_name_prefix="tiledesk-late")
 
 
 class ActionTiledeskHandoff(Action):
@@ -66,18 +72,19 @@ class ActionTiledeskHandoff(Action):
             events=tracker.events,
             slots=tracker.slots,
             channel=tracker.get_latest_input_channel(),
-            texts=responses.texts_of(domain or {}),
+            responses=responses.own_responses(domain or {}),
+            running=True,
         )
-        deadline = Deadline(BUDGET_SECONDS)
-        work = asyncio.get_running_loop().run_in_executor(_threads, _ask, ask, deadline)
+        deadline, ask_id = Deadline(BUDGET_SECONDS), uuid.uuid4().hex
+        work = _asks.submit(_ask, ask, deadline, ask_id)
         try:
-            answer = await asyncio.wait_for(asyncio.shield(work), BUDGET_SECONDS + GRACE_SECONDS)
+            answer = await asyncio.wait_for(asyncio.wrap_future(work), BUDGET_SECONDS + GRACE_SECONDS)
         except asyncio.TimeoutError:
             logger.error("no handoff: no answer within %.0f s", BUDGET_SECONDS + GRACE_SECONDS)
-            work.add_done_callback(lambda late: _threads.submit(_take_back, late.result()))
+            work.add_done_callback(lambda _: _late.submit(_take_back, ask.sender_id, ask_id))
             answer = Answer(Outcome.FAILED)
         _utter(dispatcher, domain or {}, _RESPONSES[answer.outcome])
-        if answer.outcome not in (Outcome.CONNECTED, Outcome.ALREADY) or answer.handoff is None:
+        if answer.outcome not in _PROMISED or answer.handoff is None:
             return []
         return [
             *_leave_form(tracker),
@@ -105,8 +112,9 @@ class ActionTiledeskRelay(Action):
         """Queue the message; clears the slot when the handoff is over."""
         if tracker.slots.get(SLOT) is None:
             return []
-        still_open = await asyncio.get_running_loop().run_in_executor(_threads, _carry, tracker)
-        return [] if still_open else [SlotSet(SLOT, None)]
+        deadline = Deadline(SAY_SECONDS)
+        stays = await _within(SAY_SECONDS + GRACE_SECONDS, _carry, tracker, deadline)
+        return [] if stays else [SlotSet(SLOT, None)]
 
 
 class ActionSessionStart(Action):
@@ -130,33 +138,34 @@ class ActionSessionStart(Action):
             slots = {name: value for name, value in tracker.slots.items() if value is not None}
             slots.pop("session_started_metadata", None)
             events += [SlotSet(name, value) for name, value in slots.items()]
-        shadow, loop = tracker.slots.get(SLOT), asyncio.get_running_loop()
-        if shadow is not None and await loop.run_in_executor(_threads, _has_open, tracker.sender_id):
+        shadow = tracker.slots.get(SLOT)
+        if shadow is not None and await _within(SAY_SECONDS + GRACE_SECONDS, _has_open, tracker.sender_id):
             events += [SlotSet(SLOT, shadow), ConversationPaused()]
         return [*events, ActionExecuted("action_listen")]
 
 
-def _carry(tracker: Tracker) -> bool:
+async def _within(seconds: float, work: Callable[..., bool], *arguments: Any) -> bool:
+    """Do it in a thread; True when that takes too long: a bot that is quiet is better than one that talks over."""
+    done = asyncio.get_running_loop().run_in_executor(_words, work, *arguments)
+    try:
+        return await asyncio.wait_for(asyncio.shield(done), seconds)
+    except asyncio.TimeoutError:
+        logger.error("what the user said is not carried yet: no answer within %.0f s", seconds)
+        return True
+
+
+def _carry(tracker: Tracker, deadline: Deadline) -> bool:
     """Carry what was said to the agent; False when there is no handoff any more."""
     with _bot_stays_quiet():
-        parts = runtime()
-        ends = _ends(tracker.latest_message or {}, parts.endpoints.tiledesk.relay.end_intents)
-        deadline = Deadline(SAY_SECONDS)
-        return parts.saying.say(tracker.sender_id, tracker.events, tracker.slots, ends=ends, deadline=deadline)
+        saying = process.at_work().saying
+        paused = bool(tracker.is_paused())
+        return saying.say(tracker.sender_id, tracker.events, tracker.slots, paused=paused, deadline=deadline)
     return True
-
-
-def _ends(message: Mapping[str, Any], end_intents: Sequence[str]) -> str | None:
-    """Who ends the handoff by this message, and how; None when it goes on."""
-    intent = (message.get("intent") or {}).get("name")
-    if intent == "restart" or str(message.get("text") or "").strip() == "/restart":
-        return "user's restart"
-    return "user" if intent in end_intents else None
 
 
 def _has_open(sender_id: str) -> bool:
     with _bot_stays_quiet():
-        return runtime().ledger.open_handoff(sender_id) is not None
+        return process.at_work().ledger.handoffs.open_of(sender_id) is not None
     return True
 
 
@@ -171,23 +180,30 @@ def _bot_stays_quiet() -> Iterator[None]:
         logger.exception("what the user said is not carried yet: unexpected %s", type(error).__name__)
 
 
-def _ask(ask: Ask, deadline: Deadline) -> Answer:
+def _ask(ask: Ask, deadline: Deadline, ask_id: str) -> Answer:
     try:
-        return runtime().asking.ask(ask, deadline)
+        return process.at_work().asking.ask(ask, deadline, ask_id=ask_id)
     except RasaTiledeskError as error:
         logger.error("no handoff: %s", error)
     except Exception as error:  # whatever it is, the user must hear something
         logger.exception("no handoff: unexpected %s", type(error).__name__)
+    _late.submit(_take_back, ask.sender_id, ask_id)
     return Answer(Outcome.FAILED)
 
 
-def _take_back(late: Answer) -> None:
-    """The user was told that nobody comes; a handoff that succeeded too late must not pause nobody's bot."""
-    if late.outcome is Outcome.CONNECTED and late.handoff is not None:
+def _take_back(sender_id: str, ask_id: str) -> None:
+    """The user was told that nobody comes; what may have been made all the same must not pause nobody's bot."""
+    for pause in (*[0.5] * 60, None):
         try:
-            runtime().asking.take_back(late.handoff)
-        except RasaTiledeskError as error:
-            logger.error("handoff %s could not be taken back: %s", late.handoff.id, error)
+            process.at_work().asking.take_back(ask_id, sender_id)
+            return
+        except LedgerError as error:
+            if pause is None:
+                logger.error("a handoff may not have been taken back: %s", error)
+                return
+            time.sleep(pause)
+        except RasaTiledeskError:
+            return  # nothing can have been made
 
 
 def _utter(dispatcher: CollectingDispatcher, domain: Mapping[str, Any], response: str) -> None:
@@ -195,7 +211,7 @@ def _utter(dispatcher: CollectingDispatcher, domain: Mapping[str, Any], response
     if response in (domain.get("responses") or {}):
         dispatcher.utter_message(response=response)
     else:
-        dispatcher.utter_message(text=responses.texts_of({})[response]["text"])
+        dispatcher.utter_message(text=responses.default_text(response))
 
 
 def _leave_form(tracker: Tracker) -> list[Event]:

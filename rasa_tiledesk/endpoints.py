@@ -6,24 +6,34 @@ starting (rasa 3.6.21, shared/utils/io.py). We read sections, not the whole: wha
 
 from __future__ import annotations
 
-import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.error import ReusedAnchorWarning
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from rasa_tiledesk.errors import ConfigurationError
+from rasa_tiledesk.yaml_values import NodeReader, line_of
 
 __all__ = ["ENDPOINTS_VARIABLE", "Section", "find_endpoints", "read_sections"]
 
 ENDPOINTS_VARIABLE = "RASA_TILEDESK_ENDPOINTS"
 
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+# A part of ruamel.yaml's words for what is wrong, and ours: its own repeat what stands in the file.
+_SYNTAX = {
+    "undefined alias": "a value that begins with * is an alias, and its anchor (&) is not there; put it in quotes",
+    "undefined tag handle": "a value that begins with ! is a tag; put it in quotes",
+    "cannot start any token": "no value can begin with this character; put it in quotes",
+    "mapping values are not allowed": "put a value that holds `: ` in quotes; else the indentation is wrong",
+    "another document": "only one document can be in this file; remove the line ---",
+}
+_OTHER_SYNTAX = "look at the quotes, brackets and indentation here and above"
+_KEY_BEFORE = re.compile(r"\s*(?:- +)*([A-Za-z_][\w-]{0,40}): *")
 
 
 @dataclass(frozen=True)
@@ -32,10 +42,10 @@ class Section:
 
     Attributes:
         value: what YAML makes of it, variables expanded; None when the section is not there.
-        problems: variables that were not expanded, one line each.
+        problems: what in it could not be read as it was meant, one line each.
     """
 
-    value: Any
+    value: Any = field(repr=False)
     problems: tuple[str, ...] = ()
 
 
@@ -70,51 +80,56 @@ def read_sections(path: Path, names: Sequence[str]) -> dict[str, Section]:
 
     yaml = YAML(typ="safe", pure=True)
     try:
-        root = yaml.compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigurationError(str(path), [f"{line}not valid YAML: {error.problem}"]) from None
-    except YAMLError:
-        raise ConfigurationError(str(path), ["not valid YAML"]) from None
-    if root is None:
-        return {name: Section(None) for name in names}
-    if not isinstance(root, MappingNode):
-        raise ConfigurationError(str(path), ["is not a YAML mapping of sections such as `action_endpoint:`"])
+        root = _compose(yaml, text, str(path))
+        return _sections(yaml, root, names, str(path))
+    except RecursionError:
+        raise ConfigurationError(str(path), ["not valid YAML: nested too deep"]) from None
 
+
+def _sections(yaml: YAML, root: Node | None, names: Sequence[str], source: str) -> dict[str, Section]:
     found = {name: Section(None) for name in names}
+    if root is None:
+        return found
+    if not isinstance(root, MappingNode):
+        raise ConfigurationError(source, ["is not a YAML mapping of sections such as `action_endpoint:`"])
+    lines: dict[str, int] = {}
     for key_node, value_node in root.value:
-        if key_node.value in found:
-            problems: list[str] = []
-            _expand(value_node, key_node.value, problems)
-            found[key_node.value] = Section(_construct(yaml, value_node, str(path)), tuple(problems))
+        name = key_node.value
+        if not isinstance(key_node, ScalarNode) or name not in found:
+            continue
+        if name in lines:
+            again = (
+                f"{name} (line {line_of(key_node)}): is a second section, the first is in line {lines[name]}; keep one"
+            )
+            found[name] = Section(found[name].value, (*found[name].problems, again))
+            continue
+        lines[name] = line_of(key_node)
+        reader = NodeReader(yaml)
+        value = reader.read(value_node, name)
+        found[name] = Section(value, tuple(reader.problems))
     return found
 
 
-def _construct(yaml: YAML, node: Node, source: str) -> Any:
+def _compose(yaml: YAML, text: str, source: str) -> Node | None:
     try:
-        return yaml.constructor.construct_document(node)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigurationError(source, [f"{line}{(error.problem or 'not valid YAML').splitlines()[0]}"]) from None
+        with warnings.catch_warnings():
+            # It repeats the anchor, which may be a password that begins with &.
+            warnings.simplefilter("ignore", ReusedAnchorWarning)
+            root: Node | None = yaml.compose(text)
+    except RecursionError:
+        raise
+    except Exception as error:  # not only YAMLError: an escape such as "\\UFFFFFFFF" is a ValueError of chr()
+        raise ConfigurationError(source, [_in_words(error, text)]) from None
+    return root
 
 
-def _expand(node: Node, key: str, problems: list[str]) -> None:
-    if isinstance(node, MappingNode):
-        for key_node, value_node in node.value:
-            _expand(value_node, f"{key}.{key_node.value}", problems)
-    elif isinstance(node, SequenceNode):
-        for position, item in enumerate(node.value):
-            _expand(item, f"{key}[{position}]", problems)
-    elif isinstance(node, ScalarNode) and _REFERENCE.search(node.value):
-        line = node.start_mark.line + 1
-        if node.style is not None:
-            names = ", ".join(f"${{{name}}}" for name in _REFERENCE.findall(node.value))
-            problems.append(f"{key} (line {line}): Rasa leaves {names} as it is inside quotes; remove the quotes")
-            return
-        expanded = os.path.expandvars(node.value)
-        unset = [name for name in _REFERENCE.findall(node.value) if name not in os.environ]
-        problems += [f"{key} (line {line}): the environment variable {name} is not set" for name in unset]
-        node.value = expanded
-        node.tag = "tag:yaml.org,2002:str"
+def _in_words(error: Exception, text: str) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = str(getattr(error, "problem", None) or "")
+    words = next((ours for theirs, ours in _SYNTAX.items() if theirs in problem), _OTHER_SYNTAX)
+    if mark is None:
+        return f"not valid YAML: {words}"
+    lines = text.splitlines()
+    before = lines[mark.line][: mark.column] if mark.line < len(lines) else ""
+    key = _KEY_BEFORE.fullmatch(before)
+    return f"line {mark.line + 1}{f' ({key[1]})' if key else ''}: not valid YAML: {words}"

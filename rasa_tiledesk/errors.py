@@ -11,13 +11,13 @@
         │   ├── TiledeskTimeout        no answer in time
         │   ├── TiledeskDisconnected   the connection broke before the answer was whole
         │   ├── TiledeskServerError    5xx (Tiledesk also answers 500 to what it refuses)
-        │   └── TiledeskNonsense       an answer that is not what Tiledesk sends
-        └── TiledeskRefused        Tiledesk understood and said no: repeating will not help
-            ├── TiledeskUnauthorized   401: credentials
-            ├── TiledeskForbidden      403: role or project membership
-            ├── TiledeskNotFound       404, or an id that Tiledesk does not know
-            ├── TiledeskTooLarge       413: over the server's body limit
-            └── TiledeskRateLimited    429; the one refusal that is worth repeating, after `retry_after`
+        │   └── TiledeskNonsense       an answer that is not what Tiledesk sends: a redirect, a proxy's refusal
+        └── TiledeskRefused        Tiledesk said no, in its own words: repeating will not help
+            ├── TiledeskUnauthorized   401: credentials                          \
+            ├── TiledeskForbidden      403: role or project membership            | by the status alone: a proxy's too;
+            ├── TiledeskNotFound       404, or an id that Tiledesk does not know  | `own_words` tells Tiledesk's
+            ├── TiledeskTooLarge       413: over the server's body limit          |
+            └── TiledeskRateLimited    429: repeat it after `retry_after`        /
 
 No error carries a password, a token or a request id: their text may be logged.
 """
@@ -85,11 +85,14 @@ class RasaApiError(RasaTiledeskError):
     Attributes:
         status: the HTTP status, or None when no answer came.
         sent: False when nothing reached Rasa, so that a repeat is safe.
+        setup: True when waiting does not help and somebody must mend the set-up: a wrong token, no `--enable-api`, a
+            server that is not Rasa, a sender id that Rasa's API cannot name.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, sent: bool = True) -> None:
+    def __init__(self, message: str, *, status: int | None = None, sent: bool = True, setup: bool = False) -> None:
         self.status = status
         self.sent = sent
+        self.setup = setup
         super().__init__(message)
 
 
@@ -101,13 +104,18 @@ class TiledeskError(RasaTiledeskError):
         status: the HTTP status, or None when no answer came.
         detail: what went wrong, in Tiledesk's or the network's words.
         hint: what to check, naming the key in endpoints.yml where there is one.
+        own_words: whether Tiledesk said this itself, by JSON in one of its shapes. What a proxy before it says (most
+            answer with a web page) tells nothing about this call.
     """
 
-    def __init__(self, call: str, detail: str, *, status: int | None = None, hint: str = "") -> None:
+    def __init__(
+        self, call: str, detail: str, *, status: int | None = None, hint: str = "", own_words: bool = False
+    ) -> None:
         self.call = call
         self.status = status
         self.detail = detail
         self.hint = hint
+        self.own_words = own_words
         super().__init__(call, detail)
 
     def __str__(self) -> str:
@@ -137,11 +145,11 @@ class TiledeskServerError(TiledeskUncertain):
 
 
 class TiledeskNonsense(TiledeskUncertain):
-    """The answer is not what Tiledesk sends: not JSON, or not the documented shape."""
+    """The answer is not what Tiledesk sends: not JSON, not the documented shape, a redirect, or a proxy's 4xx."""
 
 
 class TiledeskRefused(TiledeskError):
-    """Tiledesk understood the call and said no (400, 409, 422, or 200 with ``success: false``)."""
+    """Tiledesk understood the call and said no in its own words (400, 409, 422, or 200 with ``success: false``)."""
 
 
 class TiledeskUnauthorized(TiledeskRefused):
@@ -157,7 +165,7 @@ class TiledeskNotFound(TiledeskRefused):
 
 
 class TiledeskTooLarge(TiledeskRefused):
-    """413: the body is over the server's limit (512,000 bytes by default)."""
+    """413: the body is over the server's limit (512,000 bytes by default), or over a proxy's."""
 
 
 class TiledeskRateLimited(TiledeskRefused):
@@ -174,7 +182,8 @@ class TiledeskRateLimited(TiledeskRefused):
         *,
         status: int = 429,
         hint: str = "",
+        own_words: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(call, detail, status=status, hint=hint)
+        super().__init__(call, detail, status=status, hint=hint, own_words=own_words)
         self.retry_after = retry_after

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +17,26 @@ from dataclasses import dataclass
 from rasa_tiledesk.endpoints import find_endpoints
 from rasa_tiledesk.errors import ConfigurationError, TrackerStoreError
 from rasa_tiledesk.handoff.ask import Asking
-from rasa_tiledesk.handoff.carry import Carrier
-from rasa_tiledesk.handoff.hooks import Hooks
-from rasa_tiledesk.handoff.ledger import Ledger
-from rasa_tiledesk.handoff.pace import Pace
-from rasa_tiledesk.handoff.relay import Relay
-from rasa_tiledesk.handoff.say import Saying
-from rasa_tiledesk.handoff.user_side import UserSide
-from rasa_tiledesk.handoff.worker import Worker
+from rasa_tiledesk.handoff.care import Care
+from rasa_tiledesk.handoff.recent import Recent
+from rasa_tiledesk.handoff.to_agents import lane_to_agents
+from rasa_tiledesk.handoff.to_agents.say import Saying
+from rasa_tiledesk.handoff.to_user import lane_to_user
+from rasa_tiledesk.handoff.to_user.listen import Listening
+from rasa_tiledesk.handoff.to_user.news import Newsroom
+from rasa_tiledesk.handoff.to_user.webhooks import Hooks
+from rasa_tiledesk.handoff.worker import Runs, Worker
+from rasa_tiledesk.ledger import Duty, Ledger
 from rasa_tiledesk.rasa import RasaClient
-from rasa_tiledesk.settings import Endpoints, Settings, load_endpoints
+from rasa_tiledesk.settings import Endpoints, Settings, ledger_url, load_endpoints
 from rasa_tiledesk.tiledesk import AgentLogin, BasicLogin, BotCredential, Credential, TiledeskClient
 from rasa_tiledesk.trackers import open_reader
 
 __all__ = ["Runtime", "assemble", "desk_of", "rasa_of", "runtime"]
+
+
+POLL_SECONDS = 2.0  # between two questions for news
+NET_SECONDS = 5.0  # the same, where webhooks tell it and may be lost
 
 
 @dataclass(frozen=True)
@@ -84,13 +91,21 @@ def assemble(endpoints: Endpoints) -> Runtime:
         raise ConfigurationError(str(endpoints.source), [str(error)]) from None
     name = f"{socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     desk, rasa = desk_of(settings), rasa_of(settings)
-    ledger = Ledger(settings.ledger.get_secret_value())
-    relay = Relay(settings, desk, ledger, UserSide(rasa))
-    pace = Pace()
-    carrier = Carrier(settings, desk, ledger, reader, pace, relay)
-    worker = Worker(carrier, ledger, name=name, give_up_after=settings.availability.wait_limit)
-    asking = Asking(settings, desk, ledger, reader, name, worker.hand_on)
-    saying = Saying(settings, desk, ledger, pace, name, worker.wake)
+    ledger = Ledger(ledger_url(settings))
+    recent = Recent(time.monotonic)
+    to_agents = lane_to_agents(settings, desk, ledger, reader, recent)
+    newsroom = Newsroom(
+        desk, ledger, name=name, interval=POLL_SECONDS if settings.relay.receive == "poll" else NET_SECONDS
+    )
+    duties: dict[Duty, Runs] = {
+        Duty.TO_AGENTS: to_agents,
+        Duty.TO_USER: lane_to_user(settings, rasa, ledger),
+        Duty.LISTEN: Listening(desk, ledger, newsroom),
+        Duty.CARE: Care(settings, ledger, rasa),
+    }
+    worker = Worker(ledger, duties, newsroom, name=name)
+    asking = Asking(settings, desk, rasa, ledger, reader, to_agents, recent, name, worker.wake)
+    saying = Saying(settings, ledger, to_agents, name, worker.wake, asking.new_id)
     public_url = settings.relay.public_url if settings.relay.receive == "webhook" else None
     hooks = Hooks(desk, ledger, public_url) if public_url else None
     return Runtime(endpoints, desk, ledger, rasa, asking, saying, worker, hooks)
@@ -98,7 +113,9 @@ def assemble(endpoints: Endpoints) -> Runtime:
 
 def desk_of(settings: Settings) -> TiledeskClient:
     """The client of the project that the settings name."""
-    return TiledeskClient(settings.url, settings.project_id, credential=_credential(settings))
+    return TiledeskClient(
+        settings.url, settings.project_id, credential=_credential(settings), files_url=settings.files_url
+    )
 
 
 def rasa_of(settings: Settings) -> RasaClient:

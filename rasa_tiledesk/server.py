@@ -10,8 +10,8 @@ import asyncio
 import inspect
 import logging
 import math
-import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from json import loads
 from typing import Any
 from urllib.parse import unquote
@@ -22,12 +22,12 @@ from sanic import Sanic
 from sanic.request import Request
 from sanic.response import HTTPResponse, json, text
 
+from rasa_tiledesk import process
 from rasa_tiledesk.errors import RasaTiledeskError
-from rasa_tiledesk.handoff.hooks import PATH, request_of
-from rasa_tiledesk.handoff.inbox import may_read, messages_after
-from rasa_tiledesk.handoff.ledger import State
-from rasa_tiledesk.runtime import Runtime, runtime
-from rasa_tiledesk.upkeep import Upkeep
+from rasa_tiledesk.handoff.to_user.inbox import may_read, messages_after
+from rasa_tiledesk.handoff.to_user.webhooks import PATH, request_of
+from rasa_tiledesk.ledger import Life
+from rasa_tiledesk.runtime import runtime
 
 __all__ = ["attach", "register", "serve"]
 
@@ -37,6 +37,11 @@ _NAME = "rasa_tiledesk"
 _implements = pluggy.HookimplMarker("rasa_sdk")
 LONGEST_WAIT = 30.0  # seconds that a client may wait for a message
 MAX_WEBHOOK = 8_000_000  # bytes; `request.close` carries all messages of the request
+
+# Apart, and small: a flood of one kind of call must not keep the others waiting.
+_hook_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="tiledesk-hook")
+_inbox_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="tiledesk-inbox")
+_health_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="tiledesk-health")
 
 
 def register() -> None:
@@ -73,30 +78,11 @@ def serve(host: str, port: int) -> None:
 
 async def _start(_app: Any, _loop: Any) -> None:
     # In a thread: a Tiledesk that does not answer must not keep the bot's other actions waiting.
-    threading.Thread(target=_start_work, name="tiledesk-start", daemon=True).start()
+    process.look_after()
 
 
 async def _stop(_app: Any, _loop: Any) -> None:
-    _stopping.set()
-    if _started is not None:
-        await asyncio.get_running_loop().run_in_executor(None, _started.worker.stop)
-
-
-_started: Runtime | None = None
-_stopping = threading.Event()
-
-
-def _start_work() -> None:
-    Upkeep(_begin, _stopping.wait).run()
-
-
-def _begin() -> Runtime:
-    global _started
-    parts = runtime()
-    if _started is None:
-        parts.worker.start()
-        _started = parts
-    return parts
+    await asyncio.get_running_loop().run_in_executor(_health_threads, process.stop)
 
 
 async def _webhook(request: Request) -> HTTPResponse:
@@ -108,28 +94,31 @@ async def _webhook(request: Request) -> HTTPResponse:
     secret = request.headers.get("x-hook-secret", "")
     loop = asyncio.get_running_loop()
     try:
-        if not await loop.run_in_executor(None, _knows, secret):
+        if not await loop.run_in_executor(_hook_threads, _knows, secret):
             return json({"error": "x-hook-secret is missing or wrong"}, status=401)
         body = await _body(request)
         if body is None:
             return json({"error": f"larger than {MAX_WEBHOOK} bytes"}, status=413)
-        try:
-            said = loads(body)
-            request_id = request_of(said, runtime().endpoints.tiledesk.project_id)
-        except (ValueError, RecursionError):
-            return json({"error": "not a webhook of Tiledesk"}, status=400)
-        if not _signed(said):
-            return json({"error": "the token is signed by another secret"}, status=401)
-        known = request_id is not None and await loop.run_in_executor(None, _hint, request_id)
+        return await loop.run_in_executor(_hook_threads, _take_hook, body)
     except RasaTiledeskError as error:
         logger.error("a webhook could not be taken: %s", error)
         return json({"error": "try again later"}, status=503)
-    return json({"taken": known})
 
 
 def _knows(secret: str) -> bool:
     hooks = runtime().hooks
     return hooks is not None and hooks.knows(secret)
+
+
+def _take_hook(body: bytes) -> HTTPResponse:
+    try:
+        said = loads(body)
+        request_id = request_of(said, runtime().endpoints.tiledesk.project_id)
+    except (ValueError, RecursionError):
+        return json({"error": "not a webhook of Tiledesk"}, status=400)
+    if not _signed(said):
+        return json({"error": "the token is signed by another secret"}, status=401)
+    return json({"taken": request_id is not None and _hint(request_id)})
 
 
 def _signed(said: Mapping[str, Any]) -> bool:
@@ -139,7 +128,7 @@ def _signed(said: Mapping[str, Any]) -> bool:
 
 
 def _hint(request_id: str) -> bool:
-    known = runtime().ledger.hint(request_id)
+    known = runtime().ledger.handoffs.hint(request_id)
     if known:
         runtime().worker.wake()
     return known
@@ -164,29 +153,21 @@ async def _inbox(request: Request, sender_id: str) -> HTTPResponse:
 
     `after` is the id of the last message the client has, `wait` how many seconds it waits for another.
     """
-    loop, sender_id = asyncio.get_running_loop(), unquote(sender_id)
+    loop, sender_id, after = asyncio.get_running_loop(), unquote(sender_id), request.args.get("after")
+    header = request.headers.get("authorization", "")
     try:
-        parts = runtime()
-        secret = parts.endpoints.tiledesk.relay.client_secret
-        if secret is None:
-            return json({"error": "tiledesk.relay.client_secret is not set"}, status=404)
-        if not may_read(request.headers.get("authorization", ""), secret.get_secret_value(), sender_id):
-            return json({"error": "the token is missing or is another conversation's"}, status=401)
+        refused = await loop.run_in_executor(_inbox_threads, _may_not_read, header, sender_id)
+        if refused is not None:
+            return refused
         try:
             wait = min(float(request.args.get("wait", 0)), LONGEST_WAIT)
             if not math.isfinite(wait):
                 raise ValueError
         except ValueError:
             return json({"error": "wait: expected seconds"}, status=400)
-        end = loop.time() + wait
-        messages: list[dict[str, Any]] = []
-        read_at: int | None = None
+        end, seen = loop.time() + wait, -1
         while True:
-            delivered = await loop.run_in_executor(None, parts.ledger.delivered, sender_id)
-            if delivered != read_at:  # the tracker is large: it is read only when the ledger says that something came
-                tracker = await loop.run_in_executor(None, parts.rasa.tracker, sender_id)
-                messages = messages_after(tracker.get("events") or [], request.args.get("after"))
-                read_at = delivered
+            seen, messages = await loop.run_in_executor(_inbox_threads, _messages, sender_id, after, seen)
             if messages or loop.time() >= end:
                 return json({"messages": messages})
             await asyncio.sleep(min(1.0, max(0.0, end - loop.time())))
@@ -195,29 +176,47 @@ async def _inbox(request: Request, sender_id: str) -> HTTPResponse:
         return json({"error": "try again later"}, status=503)
 
 
+def _may_not_read(header: str, sender_id: str) -> HTTPResponse | None:
+    secret = runtime().endpoints.tiledesk.relay.client_secret
+    if secret is None:
+        return json({"error": "tiledesk.relay.client_secret is not set"}, status=404)
+    if not may_read(header, secret.get_secret_value(), sender_id):
+        return json({"error": "the token is missing or is another conversation's"}, status=401)
+    return None
+
+
+def _messages(sender_id: str, after: str | None, seen: int) -> tuple[int, list[dict[str, Any]]]:
+    """(how much has reached the user, the messages behind `after`): the tracker is large, and read only for news."""
+    parts = runtime()
+    delivered = parts.ledger.delivered.count(sender_id)
+    if delivered == seen or (after is not None and parts.ledger.delivered.is_last(sender_id, after)):
+        return delivered, []
+    return delivered, messages_after(parts.rasa.tracker(sender_id).get("events") or [], after)
+
+
 async def _health(_request: Request) -> HTTPResponse:
     """200 while handoffs can be written down, 503 otherwise; says why in words."""
-    return await asyncio.get_running_loop().run_in_executor(None, _health_now)
+    return await asyncio.get_running_loop().run_in_executor(_health_threads, _health_now)
 
 
 def _health_now() -> HTTPResponse:
     try:
-        counts = runtime().ledger.counts()
+        counts = runtime().ledger.handoffs.counts()
     except RasaTiledeskError as error:
         return json({"status": "error", "reason": str(error)}, status=503)
-    return json({"status": "ok", "handoffs": {state.value: counts.get(state, 0) for state in State}})
+    return json({"status": "ok", "handoffs": {life.value: counts.get(life, 0) for life in Life}})
 
 
 async def _metrics(_request: Request) -> HTTPResponse:
     """The number of handoffs by state, as Prometheus reads it."""
-    return await asyncio.get_running_loop().run_in_executor(None, _metrics_now)
+    return await asyncio.get_running_loop().run_in_executor(_health_threads, _metrics_now)
 
 
 def _metrics_now() -> HTTPResponse:
     try:
-        counts = runtime().ledger.counts()
+        counts = runtime().ledger.handoffs.counts()
     except RasaTiledeskError:
         return text("", status=503)
     lines = ["# HELP tiledesk_handoffs Handoffs in the ledger by state.", "# TYPE tiledesk_handoffs gauge"]
-    lines += [f'tiledesk_handoffs{{state="{state.value}"}} {counts.get(state, 0)}' for state in State]
+    lines += [f'tiledesk_handoffs{{state="{life.value}"}} {counts.get(life, 0)}' for life in Life]
     return text("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")

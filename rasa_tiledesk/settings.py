@@ -6,22 +6,19 @@ repeat a value: a password pasted into the wrong key must not reach a log.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, List, Literal, Optional, Union  # noqa: UP035 - pydantic reads these at run time
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import URL
 
+from rasa_tiledesk.database_url import database_url
 from rasa_tiledesk.endpoints import read_sections
 from rasa_tiledesk.errors import ConfigurationError
-from rasa_tiledesk.transcript.finders import phone_problem
-from rasa_tiledesk.transcript.patterns import pattern_problem
+from rasa_tiledesk.settings_problems import together, tracker_store_problems, type_problems, what_pydantic_found
 
 __all__ = [
     "Endpoints",
@@ -32,8 +29,13 @@ __all__ = [
     "PhoneRule",
     "Settings",
     "SlotRule",
+    "WaitLimit",
+    "ledger_url",
     "load_endpoints",
 ]
+
+
+_YEAR = 365 * 24 * 3600.0  # seconds
 
 
 class _Section(BaseModel, extra="forbid", frozen=True):
@@ -43,13 +45,13 @@ class _Section(BaseModel, extra="forbid", frozen=True):
 class LastTurns(_Section):
     """`history.scope: {last: 50}`: the last so many turns."""
 
-    last: int = Field(gt=0)
+    last: int = Field(gt=0, le=1_000_000)
 
 
 class LastHours(_Section):
     """`history.scope: {hours: 24}`: the turns of the last so many hours."""
 
-    hours: float = Field(gt=0)
+    hours: float = Field(gt=0, le=1_000_000)
 
 
 class PatternRule(_Section):
@@ -95,7 +97,20 @@ class History(_Section):
     scope: Union[Literal["session", "all"], LastTurns, LastHours] = "session"
     import_: Literal["staged", "direct"] = Field("staged", alias="import")
     native_turns: int = Field(40, ge=1, le=150)
+    bot_name: Optional[str] = None
     redact: List[RedactRule] = []
+
+
+class WaitLimit(_Section):
+    """`wait_limit: 600` or `{after: 600, then: offer}`: what happens when nobody has come after so many seconds.
+
+    Attributes:
+        after: seconds.
+        then: `tell` the user that it takes longer; `offer` to go on waiting or to return to the bot; `return` to it.
+    """
+
+    after: float = Field(600, gt=0, le=_YEAR)
+    then: Literal["tell", "offer", "return"] = "tell"
 
 
 class Availability(_Section):
@@ -103,7 +118,14 @@ class Availability(_Section):
 
     nobody: Literal["queue", "refuse"] = "queue"
     closed: Literal["queue", "refuse"] = "refuse"
-    wait_limit: int = Field(600, gt=0)
+    wait_limit: WaitLimit = WaitLimit()
+    give_up: float = Field(600, gt=0, le=_YEAR)
+
+    def __init__(self, /, **values: Any) -> None:
+        # Not a validator: those of pydantic 1 and 2 have nothing in common, and both call this for a nested section.
+        if isinstance(values.get("wait_limit"), (int, float, str)):
+            values["wait_limit"] = {"after": values["wait_limit"]}
+        super().__init__(**values)
 
 
 class Relay(_Section):
@@ -114,6 +136,7 @@ class Relay(_Section):
     receive: Literal["webhook", "poll"] = "poll"
     public_url: Optional[str] = None
     end_intents: List[str] = ["back_to_bot"]
+    idle_limit: Optional[float] = Field(None, gt=0, le=_YEAR)
     client_secret: Optional[SecretStr] = None
 
 
@@ -122,6 +145,7 @@ class Settings(_Section):
 
     url: str
     project_id: str
+    files_url: Optional[str] = None
     email: Optional[str] = None
     password: Optional[SecretStr] = None
     auth: Literal["token", "basic"] = "token"
@@ -133,6 +157,23 @@ class Settings(_Section):
     availability: Availability = Availability()
     relay: Relay = Relay()
     ledger: SecretStr = SecretStr("sqlite:///tiledesk_handoffs.db")
+    ledger_keep_days: int = Field(90, gt=0, le=36_500)
+
+
+class _File(_Section):
+    """The settings where they stand in the file, so that what pydantic finds in them begins with `tiledesk`."""
+
+    tiledesk: Settings
+
+
+_SECTIONS: dict[str, type[_Section]] = {
+    "": Settings,
+    "requester": Requester,
+    "history": History,
+    "availability": Availability,
+    "relay": Relay,
+}
+_KEYS = {name: [key.rstrip("_") for key in model.__annotations__] for name, model in _SECTIONS.items()}
 
 
 @dataclass(frozen=True)
@@ -151,33 +192,6 @@ class Endpoints:
     tracker_store: Mapping[str, Any] = field(repr=False)
 
 
-# What each key expects, said when its value does not fit.
-_EXPECTED = {
-    "url": "the server's address, such as https://api.tiledesk.com/v3",
-    "project_id": "the 24 hexadecimal digits shown under Project Settings",
-    "auth": "token or basic",
-    "requester.identity": "anonymous or signed",
-    "requester.slots": "a list of slot names",
-    "history.scope": "session, all, {last: 50} or {hours: 24}",
-    "history.import": "staged or direct",
-    "history.native_turns": "a whole number from 1 to 150",
-    "history.redact": "a list of card, iban, email, phone, {phone: DE}, {pattern: ...}, {entity: ...} or {slot: ...}",
-    "availability.nobody": "queue or refuse",
-    "availability.closed": "queue or refuse",
-    "availability.wait_limit": "seconds, a whole number above 0",
-    "relay.receive": "webhook or poll",
-    "relay.end_intents": "a list of intent names",
-}
-
-# Read as numbers by YAML when they consist of digits, which would drop leading zeros: never guess at a secret.
-_TEXTS = ("url", "project_id", "email", "password", "bot_id", "bot_secret", "department", "ledger")
-_NESTED_TEXTS = (
-    ("requester", ("project_secret", "name_slot", "email_slot")),
-    ("relay", ("rasa_url", "rasa_token", "public_url", "client_secret")),
-)
-
-_YAML_NAMES = {bool: "yes-or-no value", int: "number", float: "number"}
-
 _SHORT_SCOPE = re.compile(r"\s*(last|hours)\s*:\s*(\d+(?:\.\d+)?)\s*")
 
 
@@ -190,7 +204,7 @@ def load_endpoints(path: Path) -> Endpoints:
     sections = read_sections(path, ["tiledesk", "tracker_store"])
     problems = [*sections["tiledesk"].problems, *sections["tracker_store"].problems]
     tracker_store = sections["tracker_store"].value or {}
-    problems += _tracker_store_problems(tracker_store)
+    problems += tracker_store_problems(tracker_store)
 
     settings: Settings | None = None
     raw = sections["tiledesk"].value
@@ -207,22 +221,30 @@ def load_endpoints(path: Path) -> Endpoints:
     return Endpoints(path, settings, tracker_store)
 
 
+def ledger_url(settings: Settings) -> URL:
+    """The ledger's database with the driver that our extras install, unless the URL names one.
+
+    Given to SQLAlchemy as it is; as text it has its password masked.
+    """
+    return database_url(settings.ledger.get_secret_value())
+
+
 def _settings(raw: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
     raw = _normalised(raw)
-    problems = _text_problems(raw)
-    told = {problem.partition(":")[0] for problem in problems}
-    settings = None
+    settings, found = None, type_problems(raw)
     try:
-        settings = Settings(**raw)
+        settings = _File(tiledesk=raw).tiledesk
     except ValidationError as error:
-        for item in error.errors():
-            problem = _in_words(item["loc"], item["type"])
-            if problem.partition(":")[0] not in told:
-                told.add(problem.partition(":")[0])
-                problems.append(problem)
+        found += [what_pydantic_found(item["loc"][1:], item["type"], _KEYS) for item in error.errors()]
     # Keys that fit are checked for what they say together even when others do not fit: all problems at once.
-    problems += [problem for problem in _cross_problems(raw) if problem.partition(":")[0] not in told]
-    return settings, problems
+    return settings, _first_of_each_key([*found, *together(raw)])
+
+
+def _first_of_each_key(problems: list[str]) -> list[str]:
+    first: dict[str, str] = {}
+    for problem in problems:
+        first.setdefault(problem.partition(":")[0], problem)
+    return list(first.values())
 
 
 def _normalised(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,8 +255,9 @@ def _normalised(raw: Mapping[str, Any]) -> dict[str, Any]:
         short = _SHORT_SCOPE.fullmatch(history["scope"])
         if short:
             result["history"] = {**history, "scope": {short[1]: short[2]}}
-    if isinstance(result.get("url"), str):
-        result["url"] = result["url"].rstrip("/")
+    for key in ("url", "files_url"):
+        if isinstance(result.get(key), str):
+            result[key] = result[key].rstrip("/")
     relay = result.get("relay")
     if isinstance(relay, Mapping):
         relay = {
@@ -245,150 +268,3 @@ def _normalised(raw: Mapping[str, Any]) -> dict[str, Any]:
             relay.setdefault("receive", "webhook")
         result["relay"] = relay
     return result
-
-
-def _text_problems(raw: Mapping[str, Any]) -> list[str]:
-    keys = [(name, raw.get(name)) for name in _TEXTS]
-    for section, names in _NESTED_TEXTS:
-        inner = raw.get(section)
-        if isinstance(inner, Mapping):
-            keys += [(f"{section}.{name}", inner.get(name)) for name in names]
-    return [
-        f"tiledesk.{key}: YAML reads this as a {_YAML_NAMES[type(value)]}; put it in quotes"
-        for key, value in keys
-        if type(value) in _YAML_NAMES
-    ]
-
-
-def _in_words(location: tuple[Union[int, str], ...], kind: str) -> str:
-    path = [str(step) for step in location]
-    key = ".".join(path)
-    for known in ("history.scope", "history.redact"):  # unions: pydantic names the member, people name the key
-        if key.startswith(known):
-            return f"tiledesk.{known}: expected {_EXPECTED[known]}"
-    if "missing" in kind:
-        return f"tiledesk.{key}: is missing; expected {_EXPECTED.get(key, 'a value')}"
-    if "extra" in kind:
-        names = _known_keys(path[:-1])
-        near = difflib.get_close_matches(path[-1], names, n=1)
-        advice = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(names)}"
-        return f"tiledesk.{key}: unknown key; {advice}"
-    expected = _EXPECTED.get(key) or ("a mapping of keys" if key in _SECTIONS else "text")
-    return f"tiledesk.{key}: expected {expected}"
-
-
-_SECTIONS: dict[str, type[_Section]] = {
-    "requester": Requester,
-    "history": History,
-    "availability": Availability,
-    "relay": Relay,
-}
-
-
-def _known_keys(path: list[str]) -> list[str]:
-    model = _SECTIONS[path[0]] if path else Settings
-    return [name.rstrip("_") for name in model.__annotations__]
-
-
-def _cross_problems(raw: Mapping[str, Any]) -> list[str]:
-    problems = _url_problems("url", raw.get("url"), _EXPECTED["url"])
-    project_id = raw.get("project_id")
-    if isinstance(project_id, str) and not re.fullmatch(r"[0-9a-fA-F]{24}", project_id):
-        problems.append(f"tiledesk.project_id: expected {_EXPECTED['project_id']}")
-
-    login, bot = raw.get("email") or raw.get("password"), raw.get("bot_id") or raw.get("bot_secret")
-    if login and bot:
-        problems.append(
-            "tiledesk.email: there is a bot_id too; keep either email and password or bot_id and bot_secret"
-        )
-    elif not login and not bot:
-        problems.append(
-            "tiledesk.email: is missing; give an agent's or admin's email and password, or bot_id and bot_secret"
-        )
-    for name, partner in (
-        ("email", "password"),
-        ("password", "email"),
-        ("bot_id", "bot_secret"),
-        ("bot_secret", "bot_id"),
-    ):
-        if raw.get(name) and not raw.get(partner):
-            problems.append(f"tiledesk.{partner}: is missing; {name} needs it")
-
-    history = raw.get("history")
-    if bot and isinstance(history, Mapping) and history.get("import") == "direct":
-        problems.append(
-            "tiledesk.history.import: direct needs email and password, since Tiledesk refuses POST /requests of a bot; "
-            "use staged"
-        )
-    for position, rule in enumerate(_list(history, "redact")):
-        key = f"tiledesk.history.redact[{position}]"
-        if isinstance(rule, Mapping) and isinstance(rule.get("pattern"), str):
-            problem = pattern_problem(rule["pattern"])
-            problems += [f"{key}.pattern: {problem}"] if problem else []
-        if rule == "phone" or (isinstance(rule, Mapping) and "phone" in rule):
-            # str: YAML reads Norway's NO as a no.
-            problem = phone_problem(str(rule["phone"]) if isinstance(rule, Mapping) else None)
-            problems += [f"{key}: {problem}"] if problem else []
-
-    requester = raw.get("requester")
-    if isinstance(requester, Mapping) and requester.get("identity") == "signed" and not requester.get("project_secret"):
-        problems.append(
-            "tiledesk.requester.project_secret: is missing; signed identity needs it (Project Settings, or "
-            "POST /<project>/keys/generate, which replaces the one in use)"
-        )
-
-    relay = raw.get("relay")
-    if isinstance(relay, Mapping):
-        problems += _url_problems(
-            "relay.rasa_url", relay.get("rasa_url"), "Rasa's address, such as http://localhost:5005"
-        )
-        public = "this action server's address as Tiledesk reaches it, such as https://bot.example.com"
-        problems += _url_problems("relay.public_url", relay.get("public_url"), public)
-        if relay.get("receive") == "webhook" and not relay.get("public_url"):
-            problems.append(
-                f"tiledesk.relay.public_url: is missing; webhook needs {public}; without one use receive: poll"
-            )
-
-    ledger = raw.get("ledger")
-    if isinstance(ledger, str):
-        try:
-            make_url(ledger)
-        except (ArgumentError, ValueError):
-            problems.append(
-                "tiledesk.ledger: not an SQLAlchemy URL; expected one such as sqlite:///tiledesk_handoffs.db or "
-                "postgresql://user:password@host/db"
-            )
-    return problems
-
-
-def _list(section: Any, name: str) -> list[Any]:
-    value = section.get(name) if isinstance(section, Mapping) else None
-    return value if isinstance(value, list) else []
-
-
-def _url_problems(key: str, value: Any, expected: str) -> list[str]:
-    if not isinstance(value, str):
-        return []
-    try:
-        parts = urlsplit(value)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return [f"tiledesk.{key}: not a URL; expected {expected}"]
-    if not valid:
-        return [f"tiledesk.{key}: not an http or https URL; expected {expected}"]
-    if parts.username or parts.password:
-        return [f"tiledesk.{key}: holds a login; give it in the keys made for it"]
-    if parts.query or parts.fragment:
-        return [f"tiledesk.{key}: has a query or a fragment; expected {expected}"]
-    return []
-
-
-def _tracker_store_problems(raw: Any) -> list[str]:
-    if not isinstance(raw, Mapping):
-        return ["tracker_store: expected a mapping of keys such as `type:`"]
-    return [
-        f"tracker_store.{key}: reads from a secrets manager ({', '.join(map(str, value))}), which an action server has "
-        "no access to; give it as ${VAR}"
-        for key, value in raw.items()
-        if isinstance(value, Mapping) and "secret_key" in value
-    ]

@@ -1,4 +1,4 @@
-"""What a handoff needs of Tiledesk, looked at when the action server starts and from time to time after that."""
+"""What a handoff needs of Tiledesk and Rasa, looked at when the action server starts and from time to time after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOON_SECONDS = 60.0
 
 
 class Upkeep:
-    """Checks the credential and the department, and mends the webhooks; says what it finds when that changes.
+    """Checks credential, department and Rasa, mends the webhooks, forgets old handoffs; says what it finds on change.
 
     Args:
         begin: the parts of this process, at work; asked again when the ledger, say, cannot be reached yet.
@@ -46,6 +46,8 @@ class Upkeep:
             department = desk.department(parts.endpoints.tiledesk.department)
             if parts.hooks:
                 parts.hooks.mend()
+            parts.rasa.check(deadline=Deadline(CHECK_SECONDS))
+            parts.ledger.handoffs.forget(days=parts.endpoints.tiledesk.ledger_keep_days)
         except RasaTiledeskError as error:
             words = str(error)
             gap = "\n" if "\n" in words else " "

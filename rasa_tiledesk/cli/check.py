@@ -6,8 +6,11 @@ A PROBLEM makes the exit code 1. A NOTE is as it is now and may be as it should 
 from __future__ import annotations
 
 import argparse
+import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict, dataclass
 
 from rasa_tiledesk.cli.command import Command, endpoints_of, ledger_place, path_of, reader_of
 from rasa_tiledesk.deadline import Deadline
@@ -18,10 +21,10 @@ from rasa_tiledesk.errors import (
     TiledeskUncertain,
     TiledeskUnreachable,
 )
-from rasa_tiledesk.handoff import hooks
-from rasa_tiledesk.handoff.ledger import Ledger
+from rasa_tiledesk.handoff.to_user import webhooks as hooks
+from rasa_tiledesk.ledger import Ledger
 from rasa_tiledesk.runtime import desk_of, rasa_of
-from rasa_tiledesk.settings import Endpoints
+from rasa_tiledesk.settings import Endpoints, ledger_url
 from rasa_tiledesk.tiledesk import Department, TiledeskClient
 
 __all__ = ["COMMAND"]
@@ -29,27 +32,58 @@ __all__ = ["COMMAND"]
 SECONDS = 10.0  # for each thing
 _NOBODY = "rasa-tiledesk-check"  # the sender id whose events are asked for
 
-Line = tuple[str, str, str]
-"""What was looked at; OK, NOTE, PROBLEM or SKIPPED; the details."""
-
 OK, NOTE, PROBLEM, SKIPPED = "OK", "NOTE", "PROBLEM", "SKIPPED"
 
 
+@dataclass(frozen=True)
+class Line:
+    """One thing that was looked at.
+
+    Attributes:
+        check: what.
+        verdict: OK, NOTE, PROBLEM or SKIPPED.
+        details: what was found.
+        remedy: what to do about it, "" where there is nothing to do.
+    """
+
+    check: str
+    verdict: str
+    details: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        words = f"{self.details} ({self.remedy})" if self.remedy else self.details
+        return f"{self.check:<15}{self.verdict:<9}{words}".rstrip().replace("\n", "\n" + " " * 24)
+
+
+def _problem(check: str, error: RasaTiledeskError) -> Line:
+    """Our errors end with what to look at, in brackets."""
+    found = re.fullmatch(r"(.*\S)\s+\((.*)\)", str(error), re.DOTALL)
+    return Line(check, PROBLEM, *(found.groups() if found else (str(error), "")))
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
 def _run(arguments: argparse.Namespace) -> int:
-    found = set()
-    for name, verdict, details in _lines(arguments):
-        found.add(verdict)
-        print(f"{name:<15}{verdict:<9}{details}".rstrip().replace("\n", "\n" + " " * 24), flush=True)
-    return 1 if found & {PROBLEM, SKIPPED} else 0
+    found = []
+    for line in _lines(arguments):
+        found.append(line)
+        if not arguments.json:
+            print(line, flush=True)
+    if arguments.json:
+        print(json.dumps([asdict(line) for line in found], indent=2))
+    return 1 if {line.verdict for line in found} & {PROBLEM, SKIPPED} else 0
 
 
 def _lines(arguments: argparse.Namespace) -> Iterator[Line]:
     try:
         endpoints = endpoints_of(arguments)
     except ConfigurationError as error:
-        yield "endpoints.yml", PROBLEM, str(error)
+        yield _problem("endpoints.yml", error)
         return
-    yield "endpoints.yml", OK, str(path_of(arguments).absolute())
+    yield Line("endpoints.yml", OK, str(path_of(arguments).absolute()))
     yield from _tiledesk(endpoints, desk_of(endpoints.tiledesk))
     yield _tracker_store(endpoints)
     yield _ledger(endpoints)
@@ -62,17 +96,17 @@ def _tiledesk(endpoints: Endpoints, desk: TiledeskClient) -> Iterator[Line]:
     try:
         _within(desk).check_credential()
     except (TiledeskUnreachable, TiledeskUncertain) as error:
-        yield "Tiledesk", PROBLEM, str(error)
-        yield from ((name, SKIPPED, "Tiledesk could not be asked") for name in ["credential", *rest])
+        yield _problem("Tiledesk", error)
+        yield from (Line(name, SKIPPED, "Tiledesk could not be asked") for name in ["credential", *rest])
         return
     except TiledeskError as error:
-        yield "Tiledesk", OK, settings.url
-        yield "credential", PROBLEM, str(error)
-        yield from ((name, SKIPPED, "the credential is not accepted") for name in rest)
+        yield Line("Tiledesk", OK, settings.url)
+        yield _problem("credential", error)
+        yield from (Line(name, SKIPPED, "the credential is not accepted") for name in rest)
         return
     who = f"bot {settings.bot_id}" if settings.bot_id else settings.email
-    yield "Tiledesk", OK, settings.url
-    yield "credential", OK, f"{who} may act as an agent in project {settings.project_id}"
+    yield Line("Tiledesk", OK, settings.url)
+    yield Line("credential", OK, f"{who} may act as an agent in project {settings.project_id}")
     yield from _desk(endpoints, desk)
     if settings.relay.receive == "webhook":
         yield _webhooks(endpoints, desk)
@@ -84,31 +118,33 @@ def _desk(endpoints: Endpoints, desk: TiledeskClient) -> Iterator[Line]:
     try:
         department = _within(desk).department(endpoints.tiledesk.department)
         bot = "; its bot is passed over" if department.bot_id else ""
-        yield "department", OK, f"{department.name}{bot}"
+        yield Line("department", OK, f"{department.name}{bot}")
     except TiledeskError as error:
-        yield "department", PROBLEM, str(error)
+        yield _problem("department", error)
     try:
         if _within(desk).is_open():
-            yield "open now", OK, "yes"
+            yield Line("open now", OK, "yes")
         else:
             effect = "users are refused" if availability.closed == "refuse" else "users wait in the queue"
-            yield "open now", NOTE, f"no: {effect} (tiledesk.availability.closed: {availability.closed})"
+            yield Line("open now", NOTE, f"no: {effect} (tiledesk.availability.closed: {availability.closed})")
     except TiledeskError as error:
-        yield "open now", PROBLEM, str(error)
+        yield _problem("open now", error)
     if department is None:
-        yield "agents", SKIPPED, "the department is not known"
+        yield Line("agents", SKIPPED, "the department is not known")
         return
     try:
         agents = _within(desk).available_agents(department.id)
     except TiledeskError as error:
-        yield "agents", PROBLEM, str(error)
+        yield _problem("agents", error)
         return
     if agents:
-        yield "agents", OK, f"{len(agents)} can take a request now"
+        yield Line("agents", OK, f"{len(agents)} can take a request now")
     else:
         effect = "users are refused" if availability.nobody == "refuse" else "users wait in the queue"
         advice = "in Tiledesk an agent sets the own status to available"
-        yield "agents", NOTE, f"nobody now: {effect} (tiledesk.availability.nobody: {availability.nobody}); {advice}"
+        yield Line(
+            "agents", NOTE, f"nobody now: {effect} (tiledesk.availability.nobody: {availability.nobody})", advice
+        )
 
 
 def _webhooks(endpoints: Endpoints, desk: TiledeskClient) -> Line:
@@ -116,12 +152,12 @@ def _webhooks(endpoints: Endpoints, desk: TiledeskClient) -> Line:
     try:
         there = {one.event for one in _within(desk).subscriptions() if one.target == target}
     except TiledeskError as error:
-        return "webhooks", PROBLEM, str(error)
+        return _problem("webhooks", error)
     missing = [event for event in hooks.EVENTS if event not in there]
     if missing:
         advice = "the action server makes them at its start and every ten minutes"
-        return "webhooks", PROBLEM, f"none for {', '.join(missing)} to {target}; {advice}"
-    return "webhooks", OK, f"{', '.join(hooks.EVENTS)} to {target}"
+        return Line("webhooks", PROBLEM, f"none for {', '.join(missing)} to {target}", advice)
+    return Line("webhooks", OK, f"{', '.join(hooks.EVENTS)} to {target}")
 
 
 def _tracker_store(endpoints: Endpoints) -> Line:
@@ -131,19 +167,19 @@ def _tracker_store(endpoints: Endpoints) -> Line:
         with closing(reader_of(endpoints)) as reader:
             reader.events(_NOBODY, deadline=Deadline(SECONDS), newest=1)
     except RasaTiledeskError as error:
-        return "tracker store", PROBLEM, str(error)
-    return "tracker store", OK, name
+        return _problem("tracker store", error)
+    return Line("tracker store", OK, name)
 
 
 def _ledger(endpoints: Endpoints) -> Line:
     settings = endpoints.tiledesk
     try:
         place = ledger_place(settings, must_exist=False)
-        with closing(Ledger(settings.ledger.get_secret_value())) as ledger:
-            ledger.counts()
+        with closing(Ledger(ledger_url(settings))) as ledger:
+            ledger.handoffs.counts()
     except RasaTiledeskError as error:
-        return "ledger", PROBLEM, str(error)
-    return "ledger", OK, place
+        return _problem("ledger", error)
+    return Line("ledger", OK, place)
 
 
 def _rasa(endpoints: Endpoints) -> Line:
@@ -151,12 +187,12 @@ def _rasa(endpoints: Endpoints) -> Line:
         with closing(rasa_of(endpoints.tiledesk)) as rasa:
             version = rasa.check(deadline=Deadline(SECONDS))
     except RasaTiledeskError as error:
-        return "Rasa", PROBLEM, str(error)
-    return "Rasa", OK, f"{version} at {endpoints.tiledesk.relay.rasa_url}, its API answers"
+        return _problem("Rasa", error)
+    return Line("Rasa", OK, f"{version} at {endpoints.tiledesk.relay.rasa_url}, its API answers")
 
 
 def _within(desk: TiledeskClient) -> TiledeskClient:
     return desk.within(Deadline(SECONDS))
 
 
-COMMAND = Command("check", "say of everything a handoff needs whether it is there", _run)
+COMMAND = Command("check", "say of everything a handoff needs whether it is there", _run, _add_arguments)

@@ -10,12 +10,10 @@ from rasa_tiledesk.cli.command import Command, endpoints_of, ledger_place, slots
 from rasa_tiledesk.cli.status import why
 from rasa_tiledesk.cli.terminal import printable
 from rasa_tiledesk.deadline import Deadline
-from rasa_tiledesk.errors import RasaApiError, TrackerStoreError
+from rasa_tiledesk.errors import TrackerStoreError
 from rasa_tiledesk.handoff.ask import Answer, Outcome
-from rasa_tiledesk.handoff.conversation import Ask
-from rasa_tiledesk.handoff.ledger import Handoff, State
-from rasa_tiledesk.handoff.user_side import UserSide
-from rasa_tiledesk.responses import texts_of
+from rasa_tiledesk.handoff.asked import Ask
+from rasa_tiledesk.ledger import HUSH_KEY, Handoff, Kind, Life, NewStep
 from rasa_tiledesk.runtime import Runtime, assemble
 
 __all__ = ["COMMAND"]
@@ -26,7 +24,7 @@ WATCH_SECONDS = 0.2
 _NOT_ASKED = {
     Outcome.CLOSED_HOURS: "closed now; tiledesk.availability.closed: queue hands over all the same",
     Outcome.NO_AGENTS: "nobody is available now; tiledesk.availability.nobody: queue hands over all the same",
-    Outcome.FAILED: "Tiledesk could not be asked",
+    Outcome.FAILED: "Tiledesk or Rasa could not be asked, or this conversation was handed over again and again",
 }
 
 
@@ -50,11 +48,12 @@ def _run(arguments: argparse.Namespace) -> int:
             return 1
         if answer.outcome is not Outcome.FAILED:
             if answer.outcome is Outcome.ALREADY:
-                print(f"handed over already: handoff {handoff.id[:8]} is {handoff.state.value}; going on with it")
-                parts.ledger.due_in(handoff.id, 0)  # now, not after the pause that failed attempts have earned
+                print(f"handed over already: handoff {handoff.id[:8]} is {handoff.life.value}; going on with it")
+                parts.ledger.handoffs.due_now(handoff.id)
             else:
                 print(f"handoff {handoff.id[:8]}: the request is open")
-            _keep_quiet(parts, handoff)
+            # Nobody else has told the user, and paused the bot.
+            parts.ledger.handoffs.tell(handoff.id, [NewStep(f"{HUSH_KEY}/outside", Kind.HUSH)])
         return _watch(parts, handoff, Deadline(arguments.wait))
     finally:
         parts.worker.stop()
@@ -66,17 +65,8 @@ def _ask(parts: Runtime, sender_id: str) -> Answer:
     if not events:
         raise TrackerStoreError(f"the tracker store has no conversation of {printable(sender_id)}")
     channels = [event.get("input_channel") for event in events if event.get("event") == "user"]
-    ask = Ask(sender_id, events, slots_of(events), channels[-1] if channels else None, texts_of({}))
+    ask = Ask(sender_id, events, slots_of(events), channels[-1] if channels else None)
     return parts.asking.ask(ask, Deadline(ASK_SECONDS))
-
-
-def _keep_quiet(parts: Runtime, handoff: Handoff) -> None:
-    try:
-        UserSide(parts.rasa).keep_quiet(handoff)
-    except RasaApiError as error:
-        print(f"the bot is not paused yet, an action server will try again: {error}", file=sys.stderr)
-    else:
-        print("the bot is paused")
 
 
 def _watch(parts: Runtime, handoff: Handoff, deadline: Deadline) -> int:
@@ -84,18 +74,19 @@ def _watch(parts: Runtime, handoff: Handoff, deadline: Deadline) -> int:
     parts.worker.start()
     told = 0
     while True:
-        handoff = parts.ledger.handoff(handoff.id)
-        if handoff.state is State.LIVE:
+        handoff = parts.ledger.handoffs.get(handoff.id)
+        if handoff.life is Life.LIVE:
             print("live: the agents have it")
             return 0
-        if handoff.state in (State.FAILED, State.CLOSED):
-            print(f"{handoff.state.value}: {why(parts.ledger, handoff)}", file=sys.stderr)
+        if not handoff.is_open:
+            print(f"{handoff.life.value}: {why(parts.ledger, handoff)}", file=sys.stderr)
             return 1
-        if handoff.attempts > told:
-            told = handoff.attempts
-            print(f"attempt {told} failed: {handoff.last_error}", file=sys.stderr)
+        attempts = max((tries for tries, _ in parts.ledger.handoffs.troubles(handoff.id).values()), default=0)
+        if attempts > told:
+            print(f"attempt {attempts} failed: {why(parts.ledger, handoff)}", file=sys.stderr)
+        told = attempts
         if deadline.expired():
-            print(f"still {handoff.state.value}; an action server goes on with it", file=sys.stderr)
+            print(f"still {handoff.life.value}; an action server goes on with it", file=sys.stderr)
             return 1
         time.sleep(WATCH_SECONDS)
 

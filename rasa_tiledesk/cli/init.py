@@ -27,18 +27,24 @@ tiledesk:
     scope: session                          # session | all | last: 50 | hours: 24
     import: staged                          # staged | direct
     native_turns: 40                        # older turns are folded into one summary
+    # bot_name: Ada                         # how agents see the bot; by default made from its assistant_id
     # redact: [card, iban, {pattern: 'PIN \\d+'}]
   availability:
     nobody: queue                           # queue | refuse
     closed: refuse                          # queue | refuse
-    wait_limit: 600                         # seconds
+    wait_limit: 600                         # seconds until the user is told that it takes longer
+    # wait_limit: {after: 600, then: offer} # tell | offer (buttons: go on waiting, back to the bot) | return
+    # give_up: 600                          # seconds until an import that cannot be done is given up
   relay:
     rasa_url: http://localhost:5005         # Rasa, started with --enable-api
     # rasa_token: ${RASA_TOKEN}             # what `rasa run --auth-token` has
     receive: poll                           # poll | webhook (needs public_url)
     # public_url: https://bot.example.com   # this action server, as Tiledesk reaches it
     end_intents: [back_to_bot]
-  ledger: sqlite:///tiledesk_handoffs.db    # any SQLAlchemy URL; PostgreSQL for several action servers
+    # idle_limit: 3600                      # seconds of silence until it is closed; the user is warned first
+    # client_secret: ${TILEDESK_CLIENT_SECRET}   # lets clients of `rest` fetch what agents said
+  ledger: sqlite:///tiledesk_handoffs.db    # or postgresql://..., mysql://...; one for all action servers
+  # ledger_keep_days: 90                    # so long a handoff that is over is remembered, without its texts
 """
 
 _BOT = """\

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rasa_tiledesk.cli.command import Command, endpoints_of, reader_of, slots_of, stored_events
 from rasa_tiledesk.cli.terminal import moment, printable
 from rasa_tiledesk.errors import TrackerStoreError
-from rasa_tiledesk.handoff.conversation import (
-    FIRST_NATIVE,
-    Ask,
-    Placed,
-    history_messages,
-    older_messages,
-    opening_messages,
-    redactor,
-    speakers,
-)
+from rasa_tiledesk.handoff.asked import Ask
+from rasa_tiledesk.handoff.history import history_messages, older_messages, redactor, speakers, turns_of
+from rasa_tiledesk.handoff.plan import facts_of, staged_steps
+from rasa_tiledesk.ledger import Kind
 from rasa_tiledesk.settings import History, Settings
-from rasa_tiledesk.transcript import read_turns
+from rasa_tiledesk.transcript import Turn
 
 __all__ = ["COMMAND"]
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sender_id", metavar="SENDER_ID", help="Rasa's id of the conversation")
+    parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -40,6 +36,9 @@ def _run(arguments: argparse.Namespace) -> int:
         raise TrackerStoreError(f"the tracker store has no conversation of {printable(arguments.sender_id)}")
     ask = Ask(arguments.sender_id, events, slots_of(events))
     messages = _messages(ask, endpoints.tiledesk)
+    if arguments.json:
+        print(json.dumps(_for_programs(ask, messages, endpoints.tiledesk.history), indent=2))
+        return 0
     count = len(messages)
     print(f"{count} message{'' if count == 1 else 's'}, as an agent would see them, times in UTC. Nothing was sent.\n")
     width = max((len(body["senderFullname"]) for body in messages), default=0)
@@ -54,24 +53,53 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _messages(ask: Ask, settings: Settings) -> list[Mapping[str, Any]]:
     """The bodies in the order in which they would be sent."""
-    history = settings.history
-    by = speakers("0" * 32, ask.slot(settings.requester.name_slot) or "Guest")
-    placed: list[Placed]
+    history, facts = settings.history, facts_of(ask, settings, "", b"")
+    by = speakers("0" * 32, facts)
     if history.import_ == "direct":
-        placed = history_messages(ask.events, by, history, unreadable=False, slots=ask.slots)
-    else:
-        placed, older = opening_messages(ask.events, by, history, ask.slots)
-        if older:
-            native = [message for message in placed if message[0] >= FIRST_NATIVE]
-            placed += older_messages(ask.events, by, history, native=native, unreadable=False)
-    return [body for _, _, body in sorted(placed, key=lambda message: message[0])]
+        return [
+            message.body
+            for message in history_messages(ask.events, by, history, b"", unreadable=False, slots=ask.slots)
+        ]
+    bodies: list[Mapping[str, Any]] = []
+    for step in staged_steps("0" * 32, facts, ask, history, b""):
+        if step.kind is Kind.HISTORY:
+            native, starts = set(step.body["native"]), step.body["starts"]
+            older, _ = older_messages(ask.events, by, history, b"", native=native, starts=starts, unreadable=False)
+            bodies += [message.body for message in older]
+        elif step.kind is not Kind.ROUTE:
+            bodies.append(step.body["message"])
+    return bodies
+
+
+def _found(ask: Ask, history: History) -> list[tuple[Turn, str, int]]:
+    """How much the rules of `history.redact` remove, and from which turns; not what it is."""
+    return list(redactor(history, ask.events, ask.slots).report(turns_of(ask.events, b"")))
+
+
+def _for_programs(ask: Ask, messages: Sequence[Mapping[str, Any]], history: History) -> dict[str, Any]:
+    shown = [
+        {
+            "at": body["attributes"]["clienttimestamp"],
+            "who": body["attributes"]["rasa"]["who"],
+            "name": body["senderFullname"],
+            "type": body["type"],
+            "text": body["text"],
+            "image": (body.get("metadata") or {}).get("src"),
+            "info": body["attributes"].get("subtype") == "info",
+        }
+        for body in messages
+    ]
+    removed = [
+        {"at": int(turn.at * 1000), "who": turn.who, "rule": rule, "count": count}
+        for turn, rule, count in _found(ask, history)
+    ]
+    return {"messages": shown, "removed": removed}
 
 
 def _removed(ask: Ask, history: History) -> Iterator[str]:
-    """How much the rules of `history.redact` remove, and from which turns; not what it is."""
     if not history.redact:
         return
-    found = redactor(history, ask.events, ask.slots).report(read_turns(ask.events))
+    found = _found(ask, history)
     yield ""
     yield "Removed by history.redact, in all sessions:" if found else "history.redact found nothing to remove."
     for turn, kind, count in found:

@@ -9,12 +9,13 @@ from typing import Any
 from rasa_tiledesk.cli.command import Command, endpoints_of, ledger_place
 from rasa_tiledesk.cli.terminal import age, moment, printable, table
 from rasa_tiledesk.errors import LedgerError
-from rasa_tiledesk.handoff.ledger import OPEN, Direction, Handoff, Ledger, State
+from rasa_tiledesk.ledger import OPEN_LIVES, Duty, Handoff, Ledger, Life
+from rasa_tiledesk.settings import ledger_url
 
 __all__ = ["COMMAND", "why"]
 
 _SHOWN = 50  # rows of a table; --json has all
-_DIRECTIONS = {Direction.TO_TILEDESK: "to Tiledesk", Direction.TO_USER: "to the user"}
+_LANES = {Duty.TO_AGENTS: "to the agents", Duty.TO_USER: "to the user"}
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +26,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     settings = endpoints_of(arguments).tiledesk
     place = ledger_place(settings, must_exist=True)
-    ledger = Ledger(settings.ledger.get_secret_value())
+    ledger = Ledger(ledger_url(settings))
     try:
         if arguments.sender_id is None:
-            handoffs = ledger.in_state(*OPEN, State.FAILING, State.FAILED)
+            handoffs = ledger.handoffs.in_life(*OPEN_LIVES, Life.FAILED)
             show = _all_as_json if arguments.json else _all_in_words
             print(show(ledger, handoffs, place))
         else:
-            handoffs = ledger.of_sender(arguments.sender_id)
+            handoffs = ledger.handoffs.of_sender(arguments.sender_id)
             if not handoffs:
                 raise LedgerError(f"{printable(arguments.sender_id)} was never handed over")
             show_one = _sender_as_json if arguments.json else _sender_in_words
@@ -43,50 +44,54 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _all_in_words(ledger: Ledger, handoffs: list[Handoff], place: str) -> str:
-    counts = ledger.counts()
-    lines = [f"ledger: {place}", "  ".join(f"{state.value}: {counts.get(state, 0)}" for state in State)]
+    counts = ledger.handoffs.counts()
+    lines = [f"ledger: {place}", "  ".join(f"{life.value}: {counts.get(life, 0)}" for life in Life)]
     if handoffs:
         newest = handoffs[-_SHOWN:]
-        rows = [("SENDER", "STATE", "AGE", "ATTEMPTS", "HANDOFF", "LAST ERROR")]
-        rows += [
-            (
-                printable(handoff.sender_id),
-                handoff.state.value,
-                age(ledger.now() - handoff.created),
-                str(handoff.attempts),
-                handoff.id[:8],
-                printable(why(ledger, handoff)),
+        rows = [("SENDER", "LIFE", "AGE", "STEPS LEFT", "ATTEMPTS", "HANDOFF", "LAST ERROR")]
+        for record in (_record(ledger, handoff) for handoff in newest):
+            left = record["steps_left"]
+            rows.append(
+                (
+                    printable(record["sender"]),
+                    record["life"],
+                    age(record["age_seconds"] * 1000),
+                    " + ".join(str(left[lane.value]) for lane in _LANES),
+                    str(record["attempts"]),
+                    record["handoff"][:8],
+                    printable(record["last_error"] or ""),
+                )
             )
-            for handoff in newest
-        ]
         lines += ["", *table(rows)]
         if len(handoffs) > len(newest):
             lines.append(f"and {len(handoffs) - len(newest)} older ones; --json has them all")
+        lines += ["", f"STEPS LEFT: {' + '.join(_LANES.values())}"]
     return "\n".join(lines)
 
 
 def _sender_in_words(ledger: Ledger, handoffs: list[Handoff]) -> str:
     lines = []
     for handoff in handoffs:
-        lines.append(f"handoff {handoff.id[:8]} of {printable(handoff.sender_id)}: {handoff.state.value}")
-        if handoff.state in OPEN:
-            waiting = ", ".join(
-                f"{len(ledger.pending(handoff.id, direction))} {words}" for direction, words in _DIRECTIONS.items()
-            )
-            lines.append(f"  messages on their way: {waiting}")
-        if handoff.attempts:
-            lines.append(f"  {handoff.attempts} attempts have failed: {printable(why(ledger, handoff))}")
-        rows = [(moment(at), state.value, printable(note or "")) for at, state, note in ledger.history(handoff.id)]
+        end = f", {handoff.end.value}" if handoff.end else ""
+        lines.append(f"handoff {handoff.id[:8]} of {printable(handoff.sender_id)}: {handoff.life.value}{end}")
+        left = _steps_left(ledger, handoff)
+        if handoff.is_open or any(left.values()):
+            lines.append("  steps left: " + ", ".join(f"{left[lane.value]} {where}" for lane, where in _LANES.items()))
+        for duty, (attempts, words) in _troubles(ledger, handoff).items():
+            lines.append(f"  {duty}: {attempts} attempts in a row have failed: {printable(words or '')}")
+        rows = [
+            (moment(at), life.value, printable(note or "")) for at, life, note in ledger.handoffs.history(handoff.id)
+        ]
         lines += [f"  {line}" for line in table(rows)]
     return "\n".join(lines)
 
 
 def _all_as_json(ledger: Ledger, handoffs: list[Handoff], place: str) -> str:
-    counts = ledger.counts()
+    counts = ledger.handoffs.counts()
     return json.dumps(
         {
             "ledger": place,
-            "counts": {state.value: counts.get(state, 0) for state in State},
+            "counts": {life.value: counts.get(life, 0) for life in Life},
             "handoffs": [_record(ledger, handoff) for handoff in handoffs],
         },
         indent=2,
@@ -98,9 +103,13 @@ def _sender_as_json(ledger: Ledger, handoffs: list[Handoff]) -> str:
         [
             {
                 **_record(ledger, handoff),
-                "on_their_way": {way.name.lower(): len(ledger.pending(handoff.id, way)) for way in _DIRECTIONS},
+                "troubles": {
+                    duty: {"attempts": attempts, "error": words}
+                    for duty, (attempts, words) in _troubles(ledger, handoff).items()
+                },
                 "history": [
-                    {"at": at, "state": state.value, "note": note} for at, state, note in ledger.history(handoff.id)
+                    {"at": at, "life": life.value, "note": note}
+                    for at, life, note in ledger.handoffs.history(handoff.id)
                 ],
             }
             for handoff in handoffs
@@ -113,18 +122,32 @@ def _record(ledger: Ledger, handoff: Handoff) -> dict[str, Any]:
     return {
         "handoff": handoff.id,
         "sender": handoff.sender_id,
-        "state": handoff.state.value,
+        "life": handoff.life.value,
+        "end": handoff.end.value if handoff.end else None,
+        "joined": handoff.joined,
         "created": handoff.created,
+        "ended": handoff.ended,
         "age_seconds": (ledger.now() - handoff.created) // 1000,
-        "attempts": handoff.attempts,
+        "silent_seconds": (ledger.now() - handoff.spoke) // 1000,
+        "steps_left": _steps_left(ledger, handoff),
+        "attempts": max((attempts for attempts, _ in _troubles(ledger, handoff).values()), default=0),
         "last_error": why(ledger, handoff) or None,
     }
 
 
+def _steps_left(ledger: Ledger, handoff: Handoff) -> dict[str, int]:
+    return {lane.value: len(ledger.lanes.unfinished(handoff.id, lane)) for lane in _LANES}
+
+
+def _troubles(ledger: Ledger, handoff: Handoff) -> dict[str, tuple[int, str | None]]:
+    return {duty.value: found for duty, found in ledger.handoffs.troubles(handoff.id).items()}
+
+
 def why(ledger: Ledger, handoff: Handoff) -> str:
-    """What went wrong last, "" when nothing did: a handoff that is over has it in its history only."""
-    notes = [note for _, _, note in ledger.history(handoff.id) if note]
-    return handoff.last_error or (notes[-1] if notes else "")
+    """What goes wrong now, or why it failed; "" for a handoff that is well."""
+    troubles = [words for _, words in ledger.handoffs.troubles(handoff.id).values() if words]
+    notes = [note for _, life, note in ledger.handoffs.history(handoff.id) if note and life is Life.FAILED]
+    return (notes or troubles or [""])[-1]
 
 
 COMMAND = Command("status", "the handoffs in the ledger: open, failed, and one sender's history", _run, _add_arguments)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -29,6 +30,8 @@ _READERS = {
     "dynamo": ("dynamo", "DynamoReader"),
 }
 
+_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
 # Rasa Pro replaces the password by a token it asks AWS for, and keeps that to itself.
 _AWS_IAM = {"sql": "RDS_SQL_DB_AWS_IAM_ENABLED", "redis": "ELASTICACHE_REDIS_AWS_IAM_ENABLED"}
 
@@ -39,8 +42,8 @@ class TrackerReader(Protocol):
     def events(self, sender_id: str, *, deadline: Deadline, newest: int | None = None) -> list[dict[str, Any]]:
         """The events of all sessions as Rasa wrote them, in the order Rasa stored them; none for an unknown sender.
 
-        Only those that a transcript is made of: what was said, slots, and where a session or a restart began
-        (`reading.SAYING`).
+        Only those that a transcript is made of: what was said, slots and entities, and where a session or a restart
+        began (`reading.SAYING`).
 
         Args:
             sender_id: whose conversation.
@@ -88,7 +91,9 @@ def open_reader(
         try:
             return CustomReader.from_endpoint(kind, store)
         except LookupError as error:
-            why = f"tracker_store.type: {kind}, {error}"
+            # Never what stands there by mistake, such as a URL with its password.
+            path = f" {kind}," if _CLASS.fullmatch(kind) else ""
+            why = f"tracker_store.type:{path} {error}"
     if not rasa_url:
         raise TrackerStoreError(f"{why}: it is read through Rasa's HTTP API: set relay.rasa_url")
     logger.info("%s: it is read through Rasa's HTTP API", why)

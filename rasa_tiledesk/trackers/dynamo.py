@@ -51,11 +51,11 @@ class DynamoReader:
         items = in_time(lambda inner: self._items(sender_id, inner), deadline, check=_CHECK)
         try:
             kept = [_plain(event) for item in items if "events" in item for event in item["events"]["L"]]
-        except (TypeError, ValueError, LookupError, AttributeError):
+            return newest_of(list(_once(events_among(kept))), newest)
+        except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
             raise TrackerStoreError(
                 "tracker_store: what DynamoDB holds is no conversation (check its table_name)"
             ) from None
-        return newest_of(list(_once(events_among(kept))), newest)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -107,6 +107,8 @@ class MongoReader:
     def _client(self, seconds: float) -> Any:
         milliseconds = max(1, int(seconds * 1000))
         errors = self._pymongo.errors
+        # Of all bytes of an answer, not of each; since pymongo 4.2.
+        whole = {"timeoutMS": milliseconds} if self._pymongo.version_tuple >= (4, 2) else {}
         try:
             return self._pymongo.MongoClient(
                 self._url,
@@ -117,6 +119,7 @@ class MongoReader:
                 serverSelectionTimeoutMS=milliseconds // 2,  # it looks every half second only, and may be late by that
                 connectTimeoutMS=milliseconds,
                 socketTimeoutMS=milliseconds,
+                **whole,
             )
         except (errors.ConfigurationError, errors.InvalidName, TypeError, ValueError):
             # The driver's words may repeat a piece of a password that is not escaped.

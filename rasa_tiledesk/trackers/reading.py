@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import threading
@@ -16,6 +17,7 @@ from rasa_tiledesk.errors import TrackerStoreError
 __all__ = [
     "SAYING",
     "SESSION_START",
+    "Attempt",
     "driver",
     "events_among",
     "in_time",
@@ -29,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 # The types of events a transcript is made of, what was said and what is known of it; the action that begins a session
 # is one more. The others, more than half of all, are Rasa's own business and would only cost time and memory.
-SAYING = ("user", "bot", "agent", "slot", "reset_slots", "session_started", "restart")
+SAYING = ("user", "bot", "agent", "slot", "reset_slots", "entities", "session_started", "restart")
 SESSION_START = "action_session_start"
 
 _Result = TypeVar("_Result")
@@ -38,15 +40,41 @@ _Result = TypeVar("_Result")
 _DRIVERS_SHARE = 0.9
 
 
-def in_time(read: Callable[[Deadline], _Result], deadline: Deadline, *, check: str) -> _Result:
+class Attempt(Deadline):
+    """The time that a driver has for one read, and how to end what it does when that is over.
+
+    A driver's own timeouts do not end it for sure: a socket's begins anew with every byte, and psycopg2 has none once
+    it is connected.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self._over = False
+        self._ends: list[Callable[[], object]] = []
+
+    def ends_by(self, hang_up: Callable[[], object]) -> None:
+        """Call this when the read is given up, at once where it was; from another thread, perhaps more than once."""
+        self._ends.append(hang_up)
+        if self._over:
+            self.end()
+
+    def end(self) -> None:
+        """The read is given up."""
+        self._over = True
+        for hang_up in list(self._ends):
+            with contextlib.suppress(Exception):  # the driver may have let go of the connection meanwhile
+                hang_up()
+
+
+def in_time(read: Callable[[Attempt], _Result], deadline: Deadline, *, check: str) -> _Result:
     """What `read` gives, or an error when the time is over, whatever it is doing then.
 
     On a thread of its own: no driver bounds all it does. Names are looked up without a timeout, a socket's timeout
-    begins anew with every byte, psycopg2 waits two seconds for a connection at least. A read that is given up ends by
-    its driver's own timeouts, and its thread does not keep the process alive.
+    begins anew with every byte, psycopg2 waits two seconds for a connection at least. A read that is given up is hung
+    up where it said how, else ends by its driver's own timeouts; its thread does not keep the process alive.
 
     Args:
-        read: reads; gets a deadline a little earlier than ours, for its driver.
+        read: reads; gets a deadline a little earlier than ours, for its driver, and says there how to hang up.
         deadline: when to give up.
         check: the keys of `tracker_store` to check, for the error.
 
@@ -58,10 +86,11 @@ def in_time(read: Callable[[Deadline], _Result], deadline: Deadline, *, check: s
     if seconds <= 0:
         raise TrackerStoreError("tracker_store: no time left to read it")
     outcome: Future[_Result] = Future()
+    attempt = Attempt(seconds * _DRIVERS_SHARE)
 
     def run() -> None:
         try:
-            outcome.set_result(read(Deadline(seconds * _DRIVERS_SHARE)))
+            outcome.set_result(read(attempt))
         except BaseException as error:
             outcome.set_exception(error)
 
@@ -73,6 +102,8 @@ def in_time(read: Callable[[Deadline], _Result], deadline: Deadline, *, check: s
     except Exception as error:
         # On Python 3.11 a driver's timeout may be of the class of ours; its other words may hold anything.
         late = isinstance(error, NotDone) and not outcome.done()
+        if late:
+            attempt.end()
         why = f"no answer within {seconds:.1f} s" if late else f"{type(error).__name__} while it was read"
         raise TrackerStoreError(f"tracker_store: {why} (check its {check})") from error
 
@@ -129,7 +160,7 @@ def whole_number(section: Mapping[str, Any], key: str, default: int) -> int:
     value = section.get(key, default)
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # .inf
         raise TrackerStoreError(f"tracker_store.{key} must be a number") from None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import TrackerStoreError
 from rasa_tiledesk.trackers.reading import (
+    Attempt,
     driver,
     events_among,
     in_time,
@@ -56,7 +57,7 @@ class RedisReader:
         self._mode = str(section.get("deployment_mode") or "standard")
         if self._mode not in _MODES:
             raise TrackerStoreError(f"tracker_store.deployment_mode must be one of {', '.join(_MODES)}")
-        self._nodes = [_node(each) for each in section.get("endpoints") or []]
+        self._nodes = _nodes(section.get("endpoints") or [])
         self._service = str(section.get("sentinel_service") or "mymaster")
         if self._mode == "sentinel" and not self._nodes:
             raise TrackerStoreError("tracker_store.endpoints must list the sentinels, each as host:port")
@@ -69,32 +70,33 @@ class RedisReader:
     def events(self, sender_id: str, *, deadline: Deadline, newest: int | None = None) -> list[dict[str, Any]]:
         """The events of the conversation; see `TrackerReader`."""
         check = f"endpoints and sentinel_service, {_CHECK}" if self._mode != "standard" else _CHECK
-        stored = in_time(lambda driver_deadline: self._get(sender_id, driver_deadline, check), deadline, check=check)
+        stored = in_time(lambda attempt: self._get(sender_id, attempt, check), deadline, check=check)
         if stored is None:
             return []
         try:
             # A byte that is no UTF-8 must not hide the rest.
             found = json.loads(stored.decode(errors="replace"))["events"]
             items = list(found)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise TrackerStoreError("tracker_store: what Redis holds is no conversation (check key_prefix)") from None
         return newest_of(events_among(items), newest)
 
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _get(self, sender_id: str, deadline: Deadline, check: str) -> bytes | None:
+    def _get(self, sender_id: str, attempt: Attempt, check: str) -> bytes | None:
         key = self._prefix + sender_id
         errors = self._redis.exceptions
         try:
-            with contextlib.closing(self._client(deadline.remaining())) as client:
+            with contextlib.closing(self._client(attempt)) as client:
                 stored: bytes | None = client.get(key.encode("utf-8", "surrogatepass"))
                 return stored
         except (errors.RedisError, errors.RedisClusterException, OSError, ValueError) as error:
             words = in_words(error, self._password)
             raise TrackerStoreError(f"tracker_store: could not read Redis: {words} (check its {check})") from None
 
-    def _client(self, seconds: float) -> Any:
+    def _client(self, attempt: Attempt) -> Any:
+        seconds = attempt.remaining()
         # One attempt: drivers since redis 6 repeat it three times, each with the whole timeout.
         retry = self._redis.retry.Retry(self._redis.backoff.NoBackoff(), 0)
         how = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": retry}
@@ -103,13 +105,21 @@ class RedisReader:
         if self._mode == "cluster":
             cluster = driver("redis.cluster", extra="redis")
             nodes = [cluster.ClusterNode(*node) for node in self._nodes or [(self._host, self._port)]]
-            return cluster.RedisCluster(startup_nodes=nodes, **self._login, **self._tls, **how)
+            whole = cluster.RedisCluster(startup_nodes=nodes, **self._login, **self._tls, **how)
+            attempt.ends_by(whole.disconnect_connection_pools)
+            return whole
         if self._mode == "sentinel":
             # As in Rasa Pro, login and TLS are the master's; the sentinels are asked without.
             sentinel = driver("redis.sentinel", extra="redis").Sentinel
             known = sentinel(self._nodes, sentinel_kwargs=how, **self._login, **self._tls, **how)
-            return known.master_for(self._service, db=self._db)
-        return self._redis.Redis(self._host, self._port, self._db, **self._login, **self._tls, **how)
+            client = known.master_for(self._service, db=self._db)
+            asked = [client, *known.sentinels]
+        else:
+            client = self._redis.Redis(self._host, self._port, self._db, **self._login, **self._tls, **how)
+            asked = [client]
+        for each in asked:
+            attempt.ends_by(each.connection_pool.disconnect)
+        return client
 
 
 def _prefix(value: object) -> str:
@@ -122,6 +132,12 @@ def _tls(section: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     files = {key: section.get(key) for key in ("ssl_keyfile", "ssl_certfile", "ssl_ca_certs")}
     return {"ssl": True, **{key: str(file) for key, file in files.items() if file}}
+
+
+def _nodes(endpoints: object) -> list[_Node]:
+    if not isinstance(endpoints, list):
+        raise TrackerStoreError("tracker_store.endpoints must be a list of host:port")
+    return [_node(each) for each in endpoints]
 
 
 def _node(endpoint: object) -> _Node:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +20,15 @@ from sqlalchemy.pool import NullPool
 
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import TrackerStoreError
-from rasa_tiledesk.trackers.reading import SAYING, SESSION_START, events_among, in_time, in_words, require_text
+from rasa_tiledesk.trackers.reading import (
+    SAYING,
+    SESSION_START,
+    Attempt,
+    events_among,
+    in_time,
+    in_words,
+    require_text,
+)
 
 __all__ = ["SqlReader"]
 
@@ -83,7 +93,7 @@ class SqlReader:
             return cls(dsn, postgresql_schema=_schema("postgresql" in url))
         try:
             resolved = _resolve(section)
-        except (TypeError, ValueError, ArgumentError):
+        except (AttributeError, TypeError, ValueError, ArgumentError):
             raise TrackerStoreError(f"tracker_store: {_SHAPE}") from None
         # With login_db Rasa builds its engine a second time, and leaves the schema out.
         return cls(resolved, postgresql_schema=_schema(resolved.drivername == "postgresql" and not login_db))
@@ -99,17 +109,17 @@ class SqlReader:
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _read(self, sender_id: str, newest: int | None, deadline: Deadline) -> list[dict[str, Any]]:
-        seconds = deadline.remaining()
+    def _read(self, sender_id: str, newest: int | None, attempt: Attempt) -> list[dict[str, Any]]:
+        seconds = attempt.remaining()
         query = sa.select(_EVENTS.c.data).where(_EVENTS.c.sender_id == sender_id, _SAYS)
         query = query.order_by(_EVENTS.c.id) if newest is None else query.order_by(_EVENTS.c.id.desc()).limit(newest)
         step, check = "could not connect", _LOGIN
         try:
-            with self._engine(seconds).connect() as connection:
+            with _hung_up(self._engine(seconds), attempt) as engine, engine.connect() as connection:
                 step, check = "could not read the table `events`", "db and, for PostgreSQL, POSTGRESQL_SCHEMA"
                 _read_only(connection, seconds)
                 result = connection.execution_options(stream_results=True).execute(query)
-                events = events_among(_rows(result, deadline))
+                events = events_among(_rows(result, attempt))
         except (SQLAlchemyError, OSError, RuntimeError) as error:
             raise TrackerStoreError(f"tracker_store: {step}: {self._words(error)} (check its {check})") from None
         return events if newest is None else events[::-1]
@@ -121,7 +131,7 @@ class SqlReader:
             return sa.create_engine(self._url, poolclass=NullPool, connect_args=self._connect_args(seconds))
         except NoSuchModuleError:
             raise TrackerStoreError(
-                f"tracker_store.dialect: SQLAlchemy does not know {self._url.drivername!r}"
+                "tracker_store.dialect: SQLAlchemy does not know it; expected one such as sqlite, postgresql or mysql"
             ) from None
         except ImportError as error:
             install = f"rasa-tiledesk[{self._extra}]" if self._extra else error.name or "its driver"
@@ -163,6 +173,20 @@ class SqlReader:
     def _words(self, error: Exception) -> str:
         """The driver's own words: those of SQLAlchemy hold the statement and its parameters."""
         return in_words(getattr(error, "orig", None) or error, self._url.password)
+
+
+@contextlib.contextmanager
+def _hung_up(engine: Engine, attempt: Attempt) -> Iterator[Engine]:
+    """Shuts the socket of each connection when the read is given up: psycopg2 would wait for an answer for ever."""
+    with contextlib.ExitStack() as lines:
+
+        def connected(connection: Any, _record: object) -> None:
+            if hasattr(connection, "fileno"):  # psycopg2's and psycopg's
+                line = lines.enter_context(socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM))
+                attempt.ends_by(lambda: line.shutdown(socket.SHUT_RDWR))
+
+        sa.event.listen(engine, "connect", connected, insert=True)  # before SQLAlchemy itself asks the server
+        yield engine
 
 
 def _schema(honoured: bool) -> str | None:

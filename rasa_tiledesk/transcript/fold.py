@@ -6,14 +6,18 @@ Tiledesk's chat engine drops what exceeds 30 messages in a burst and 30 a minute
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 
-from rasa_tiledesk.transcript.messages import CHANNEL, Message, Speakers, begins, split_text
-from rasa_tiledesk.transcript.render import in_words
+from rasa_tiledesk.transcript.messages import CHANNEL, Message, Speakers, begins
+from rasa_tiledesk.transcript.render import UNSHOWN, in_words
+from rasa_tiledesk.transcript.split import split_text
 from rasa_tiledesk.transcript.turns import Turn
 
 __all__ = ["SUMMARY_ROOM_MS", "fold"]
+
+logger = logging.getLogger(__name__)
 
 # Between the summary and the first turn that is a message of its own there is room for so many parts, 1 ms each.
 SUMMARY_ROOM_MS = 1_000
@@ -47,7 +51,11 @@ def fold(older: Sequence[Turn], speakers: Speakers, *, before_ms: int, unreadabl
 
 def _line(turn: Turn, speakers: Speakers) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(turn.at)) if turn.at else "unknown time"
-    words = in_words(turn, with_images=True).replace("\n", "\n    ")
+    try:
+        words = "\n    ".join(in_words(turn).splitlines())  # indented, or a turn could forge the next one
+    except Exception as error:
+        logger.warning("a turn could not be shown: %s", type(error).__name__)
+        words = UNSHOWN
     return f"{when}  {speakers.of(turn).name}: {words}"
 
 

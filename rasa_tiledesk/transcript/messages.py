@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import mimetypes
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,30 +11,31 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import regex
-
-from rasa_tiledesk.transcript.render import in_words, neutral, storable
+from rasa_tiledesk.transcript.plain import plain
+from rasa_tiledesk.transcript.render import UNSHOWN, in_words, neutral, one_line, storable
+from rasa_tiledesk.transcript.split import json_size, split_text
 from rasa_tiledesk.transcript.turns import Turn
 
-__all__ = ["CHANNEL", "Message", "Speaker", "Speakers", "begins", "split_text", "to_messages"]
+__all__ = ["CHANNEL", "Message", "Speaker", "Speakers", "begins", "to_messages"]
+
+logger = logging.getLogger(__name__)
 
 CHANNEL = {"name": "rasa"}
 
-# Tiledesk 2.19.16 takes bodies up to 512,000 bytes (app.js:300), and JSON writes a character as up to 12 of them.
-MAX_TEXT = 30_000
+# Bytes; with a text of MAX_TEXT and a name both fit into BODY_LIMIT (see `split`).
 _MAX_RAW = 20_000
-
-# What is one character to a reader: a letter with its accents, an emoji of several parts.
-_SEEN = regex.compile(r"\X")
-_LONGEST_SEEN = 100
+_MAX_LINK = 2_000
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """A sender to Tiledesk: its id and the name agents see."""
+    """A sender to Tiledesk: its id and the name agents see, which is made harmless (see `one_line`)."""
 
     id: str
     name: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", one_line(self.name) or "?")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Speakers:
     def of(self, turn: Turn) -> Speaker:
         """Who said the turn. An agent's words in a transcript are of an earlier handoff, and marked as that."""
         if turn.who == "agent":
-            return Speaker(self.agent.id, f"{storable(turn.agent) or self.agent.name} (earlier)")
+            return Speaker(self.agent.id, f"{one_line(turn.agent) or self.agent.name} (earlier)")
         return self.user if turn.who == "user" else self.bot
 
 
@@ -78,13 +80,14 @@ def to_messages(
         continued: there is more of the conversation before the first turn.
 
     `attributes.clienttimestamp` is the turn's own time in ms, made strictly increasing: the agents' chat sorts by it.
+    A turn that cannot be shown, whatever the reason, is a line that says so.
     """
     messages = []
     for place, turn in enumerate(turns):
         if (place or continued) and begins(turn):
             after_ms = max(after_ms + 1, int(turn.at * 1000) - 1)
             messages.append(_stamped(_separator(turn, speakers.bot), after_ms))
-        for message in _of_turn(turn, speakers.of(turn)):
+        for message in _shown(turn, speakers.of(turn)):
             after_ms = max(after_ms + 1, int(turn.at * 1000))
             messages.append(_stamped(message, after_ms))
     return messages
@@ -95,23 +98,6 @@ def begins(turn: Turn) -> str:
     what = "The conversation was restarted" if turn.restarted else "A new session began" if turn.new_session else ""
     when = time.strftime(", %Y-%m-%d %H:%M UTC", time.gmtime(turn.at)) if turn.at else ""
     return what and f"{what}{when}"
-
-
-def split_text(text: str, limit: int = MAX_TEXT) -> Iterator[str]:
-    """Cut a text into parts of at most `limit` characters, at the end of a line or a word where there is one."""
-    while len(text) > limit:
-        cut = max(text.rfind("\n", limit // 2, limit), 0) or max(text.rfind(" ", limit // 2, limit), 0)
-        cut = cut or _between_seen(text, limit)
-        yield text[:cut]
-        text = text[cut:].lstrip("\n ") if text[cut] in "\n " else text[cut:]
-    yield text
-
-
-def _between_seen(text: str, limit: int) -> int:
-    """The last place up to the limit that is not inside of what a reader sees as one character."""
-    begin = max(limit - _LONGEST_SEEN, limit // 2)
-    ends = [seen.end() for seen in _SEEN.finditer(text, begin, limit + _LONGEST_SEEN)]
-    return next((end for end in reversed(ends) if begin < end <= limit), limit)
 
 
 def _separator(turn: Turn, speaker: Speaker) -> Message:
@@ -129,17 +115,27 @@ def _separator(turn: Turn, speaker: Speaker) -> Message:
     )
 
 
+def _shown(turn: Turn, speaker: Speaker) -> list[Message]:
+    try:
+        return list(_of_turn(turn, speaker))
+    except Exception as error:
+        logger.warning("a turn could not be shown: %s", type(error).__name__)
+        return list(_of_turn(Turn(turn.key, turn.who, turn.at, UNSHOWN), speaker))
+
+
 def _of_turn(turn: Turn, speaker: Speaker) -> Iterator[Message]:
-    image = storable(turn.images[0]) if turn.images and _shown_as_image(turn.images[0]) else None
-    rest = replace(turn, images=turn.images[1:]) if image else turn
-    text = in_words(rest, with_images=True)
+    link = storable(turn.images[0]) if turn.images else ""
+    image = _image_type(link)
+    text = in_words(replace(turn, images=turn.images[1:]) if image else turn)
+    if not text.strip():
+        text = neutral(link) if image else UNSHOWN
     marker: dict[str, Any] = {"key": turn.key, "who": turn.who}
     if turn.clicked:
         marker["clicked"] = True
     if turn.raw:
         # As a string: MongoDB refuses keys that hold a dot or begin with a dollar sign.
-        data = json.dumps(turn.raw, ensure_ascii=True, default=str)
-        if len(data) <= _MAX_RAW:
+        data = json.dumps(plain(turn.raw))
+        if json_size(data) <= _MAX_RAW:
             marker["data"] = data
     for number, part in enumerate(split_text(text), start=1):
         key = turn.key if number == 1 else f"{turn.key}/{number}"
@@ -153,13 +149,19 @@ def _of_turn(turn: Turn, speaker: Speaker) -> Iterator[Message]:
         }
         if image and number == 1:
             body["type"] = "image"
-            body["text"] = part or neutral(image)
-            body["metadata"] = {"src": image, "type": mimetypes.guess_type(urlsplit(image).path)[0] or "image/*"}
+            body["metadata"] = {"src": link, "type": image}
         yield Message(key, body)
 
 
-def _shown_as_image(link: str) -> bool:
-    return urlsplit(link).scheme in ("http", "https") and len(link) <= 2_000
+def _image_type(link: str) -> str | None:
+    """The type of an image that Tiledesk can show by its link; None for a link that it cannot."""
+    try:
+        parts = urlsplit(link)
+        if parts.scheme not in ("http", "https") or not parts.hostname or json_size(link) > _MAX_LINK:
+            return None
+        return mimetypes.guess_type(parts.path.rpartition("/")[2])[0] or "image/*"
+    except ValueError:  # such as an address in brackets that is none
+        return None
 
 
 def _stamped(message: Message, at_ms: int) -> Message:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import regex
 
 from rasa_tiledesk.transcript.finders import Place
+from rasa_tiledesk.transcript.readings import Reading
 
 __all__ = ["Pattern", "pattern_problem"]
 
@@ -35,8 +36,9 @@ class Pattern:
         self._compiled = regex.compile(pattern)
         self._patience = PATIENCE
 
-    def find(self, text: str) -> Iterator[Place]:
+    def find(self, reading: Reading) -> Iterator[Place]:
         """What fits, but dots alone and nothing at all."""
+        text = reading.text
         try:
             # Concurrent: other threads, Rasa's answers among them, go on meanwhile.
             found = [match.span() for match in self._compiled.finditer(text, timeout=self._patience, concurrent=True)]
@@ -46,7 +48,7 @@ class Pattern:
             found = [(0, len(text))]
         for start, end in found:
             if text[start:end].strip("•"):
-                yield Place(start, end, "pattern")
+                yield Place(*reading.span(start, end), "pattern")
 
 
 def pattern_problem(pattern: str) -> str | None:

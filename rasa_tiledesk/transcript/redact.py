@@ -1,26 +1,34 @@
 """What must not leave: found by rules in all that a turn shows or carries, and replaced before it is kept or sent.
 
-All rules look at the same text, and what overlaps is replaced as one, so that no rule cuts in two what another would
-have found. It is done again until nothing is found: redacting what is redacted changes nothing.
+All rules look at the same text, as it is written and as it is read, and what overlaps is replaced as one, so that no
+rule cuts in two what another would have found. It is done again until nothing is found: redacting what is redacted
+changes nothing.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
-from rasa_tiledesk.transcript.finders import DOTS, Place, cards, emails, ibans, phones
+from rasa_tiledesk.transcript.finders import DOTS, FIELDS, Place, cards, emails, ibans, phones
 from rasa_tiledesk.transcript.patterns import Pattern
-from rasa_tiledesk.transcript.turns import Button, Turn
+from rasa_tiledesk.transcript.plain import plain
+from rasa_tiledesk.transcript.readings import Reading, readings
+from rasa_tiledesk.transcript.rich import Button
+from rasa_tiledesk.transcript.turns import Turn
 from rasa_tiledesk.transcript.values import Values, values_of
 
 __all__ = ["Redactor", "Rule"]
 
-_Finder = Callable[[str], Iterable[Place]]
+logger = logging.getLogger(__name__)
+
+_Finder = Callable[[Reading], Iterable[Place]]
 _Clean = Callable[[str], str]
+_Whole = TypeVar("_Whole")
 
 
 class Rule(NamedTuple):
@@ -36,7 +44,7 @@ class Rule(NamedTuple):
 
 
 class Redactor:
-    """Removes what the rules name.
+    """Removes what the rules name; never raises: what cannot be checked becomes dots.
 
     Args:
         rules: what to remove.
@@ -45,23 +53,28 @@ class Redactor:
     """
 
     def __init__(self, rules: Sequence[Rule], events: Iterable[Any] = (), slots: Mapping[str, Any] | None = None):
-        self._finders: list[_Finder] = [find for rule in rules for find in _finders(rule)]
+        self._within: list[_Finder] = [find for rule in rules for find in _within(rule)]
+        self._across: list[_Finder] = [_ACROSS[rule.kind] for rule in rules if rule.kind in _ACROSS]
         entities = [rule.of for rule in rules if rule.kind == "entity"]
         names = [rule.of for rule in rules if rule.kind == "slot"]
         if entities or names:
-            self._finders.append(Values(values_of(events, slots or {}, entities=entities, slots=names)).find)
+            self._across.append(Values(values_of(events, slots or {}, entities=entities, slots=names)).find)
 
     def text(self, text: str) -> str:
         """The text without what must not leave."""
-        return self._clean(text, Counter())
+        (left,) = self._clean([text], Counter())
+        return left
 
     def value(self, value: Any) -> Any:
-        """The same for the texts, names and numbers in JSON."""
-        return _each_in(value, self.text)
+        """The same for the texts, names and numbers in JSON, which is made plain (see `plain`)."""
+        return self._each(_each_in, plain(value), Counter())
 
     def turn(self, turn: Turn) -> Turn:
-        """The same for all that a turn shows or carries; its key, time and speaker stay."""
-        return _each_text(turn, self.text) if self._finders else turn
+        """The same for all that a turn shows or carries; its key, time and speaker stay.
+
+        What a reader would put together, such as the title and the subtitle of a card, is looked at together.
+        """
+        return self._each(_each_text, turn, Counter()) if self._within or self._across else turn
 
     def report(self, turns: Iterable[Turn]) -> list[tuple[Turn, str, int]]:
         """(turn, kind, how many) of what would be removed, and not what it is."""
@@ -69,31 +82,81 @@ class Redactor:
         for turn in turns:
             shown: Counter[str] = Counter()
             carried: Counter[str] = Counter()
-            _each_text(replace(turn, raw=None), functools.partial(self._clean, kinds=shown))
-            _each_in(turn.raw, functools.partial(self._clean, kinds=carried))  # mostly the same once more
+            self._each(_each_text, replace(turn, raw=None), shown)
+            self._each(_each_in, plain(turn.raw), carried)  # mostly the same once more
             found += [(turn, kind, count) for kind, count in sorted((shown | carried).items())]
         return found
 
-    def _clean(self, text: str, kinds: Counter[str]) -> str:
+    def _each(self, walk: Callable[[_Whole, _Clean], _Whole], whole: _Whole, kinds: Counter[str]) -> _Whole:
+        """Walk over all texts twice, always in the same order: to gather them, and to put back what is left of them."""
+        texts: list[str] = []
+
+        def gather(text: str) -> str:
+            texts.extend([text] if text else [])
+            return text
+
+        walk(whole, gather)
+        left = iter(self._clean(texts, kinds))
+        return walk(whole, lambda text: next(left) if text else text)
+
+    def _clean(self, texts: list[str], kinds: Counter[str]) -> list[str]:
         # It ends: every replacement leaves fewer characters that are no dots.
         while True:
-            cleaned, end = "", 0
-            for place in _merged([place for find in self._finders for place in find(text)]):
-                cleaned += text[end : place.start] + place.shown
-                end = place.end
-                kinds[place.kind] += 1
-            if not end:
-                return text
-            text = cleaned + text[end:]
+            try:
+                places = list(_merged([*self._places(texts)]))
+            except Exception as error:
+                logger.warning("texts could not be checked and are withheld: %s", type(error).__name__)
+                return [DOTS] * len(texts)
+            if not places:
+                return texts
+            kinds.update(place.kind for place in places)
+            texts = list(_replaced(texts, places))
+
+    def _places(self, texts: Sequence[str]) -> Iterator[Place]:
+        if self._within:
+            begin = 0
+            for text in texts:
+                for place in _found(self._within, text):
+                    yield place._replace(start=begin + place.start, end=begin + place.end)
+                begin += len(text) + len(FIELDS)
+        if self._across:
+            yield from _found(self._across, FIELDS.join(texts))
 
 
-def _finders(rule: Rule) -> Iterator[_Finder]:
+# Found over all texts of a turn; the others in each text alone.
+_ACROSS: Mapping[str, _Finder] = {"card": cards, "iban": ibans}
+
+
+def _within(rule: Rule) -> Iterator[_Finder]:
     if rule.kind == "pattern":
         yield Pattern(rule.of).find
     elif rule.kind == "phone":
         yield functools.partial(phones, country=rule.of or None)
-    elif rule.kind not in ("entity", "slot"):
-        yield {"card": cards, "iban": ibans, "email": emails}[rule.kind]
+    elif rule.kind == "email":
+        yield emails
+
+
+def _found(finders: Sequence[_Finder], text: str) -> Iterator[Place]:
+    for reading in readings(text):
+        for find in finders:
+            yield from find(reading)
+
+
+def _replaced(texts: Sequence[str], places: Sequence[Place]) -> Iterator[str]:
+    """The texts without what is at the places; of what stands in several texts the first shows what stays visible."""
+    begin = number = 0
+    for text in texts:
+        end, at, left = begin + len(text), begin, ""
+        while number < len(places) and places[number].start < end:
+            place = places[number]
+            start = max(place.start, begin)
+            left += text[at - begin : start - begin] + (place.shown if start == place.start else DOTS)
+            at = min(place.end, end)
+            if place.end > end:
+                break  # it goes on in the next text
+            number += 1
+        yield left + text[at - begin :]
+        begin = end + len(FIELDS)
 
 
 def _merged(places: list[Place]) -> Iterator[Place]:
@@ -121,6 +184,7 @@ def _each_text(turn: Turn, clean: _Clean) -> Turn:
                 card,
                 title=clean(card.title),
                 subtitle=clean(card.subtitle),
+                lines=tuple(map(clean, card.lines)),
                 image=clean(card.image),
                 buttons=_each_button(card.buttons, clean),
             )
@@ -128,15 +192,16 @@ def _each_text(turn: Turn, clean: _Clean) -> Turn:
         ),
         images=tuple(map(clean, turn.images)),
         attachments=tuple(map(clean, turn.attachments)),
-        custom=_each_in(turn.custom, clean),
-        raw=_each_in(turn.raw, clean),
+        custom=_each_in(plain(turn.custom), clean),
+        raw=_each_in(plain(turn.raw), clean),
     )
 
 
 def _each_button(buttons: tuple[Button, ...], clean: _Clean) -> tuple[Button, ...]:
+    titles = [clean(button.title) for button in buttons]  # one after the other, as they are read
     return tuple(
-        replace(button, title=clean(button.title), payload=clean(button.payload), url=clean(button.url))
-        for button in buttons
+        replace(button, title=title, payload=clean(button.payload), url=clean(button.url))
+        for button, title in zip(buttons, titles)
     )
 
 
@@ -146,7 +211,7 @@ def _each_in(value: Any, clean: _Clean) -> Any:
     if isinstance(value, Mapping):
         cleaned: dict[str, Any] = {}
         for key, item in value.items():
-            name = clean(str(key))
+            name = clean(key)
             while name in cleaned:  # two names may have become one
                 name += "'"
             cleaned[name] = _each_in(item, clean)

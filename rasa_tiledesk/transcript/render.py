@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+import unicodedata
+from collections.abc import Iterator
 
-from rasa_tiledesk.transcript.turns import Button, Card, Turn
+from rasa_tiledesk.transcript.outline import outline
+from rasa_tiledesk.transcript.plain import plain
+from rasa_tiledesk.transcript.rich import Button, Card
+from rasa_tiledesk.transcript.turns import Turn
 
-__all__ = ["in_words", "neutral", "storable"]
+__all__ = ["UNSHOWN", "in_words", "neutral", "one_line", "storable"]
+
+UNSHOWN = "[This message could not be shown.]"
 
 _WORD_JOINER = "\u2060"
-_CUSTOM_LIMIT = 2_000
+_CUSTOM_LIMIT = 2_000  # characters
+_NAME_LIMIT = 100
 
 
-def in_words(turn: Turn, *, with_images: bool) -> str:
-    """The text of a turn and, line by line, its buttons, cards, attachments and custom payload.
-
-    Args:
-        turn: what to show.
-        with_images: name the images too; False where they are shown as images.
-    """
+def in_words(turn: Turn) -> str:
+    """The text of a turn and, line by line, its buttons, cards, images, attachments and custom payload."""
     lines = [turn.text] if turn.text.strip() else []
     lines += [f"• {_button(button)}" for button in turn.buttons]
     for card in turn.cards:
         lines += _card(card)
-    if with_images:
-        lines += [f"[image] {_link(image)}" for image in turn.images]
-    lines += [f"[attachment] {_link(attachment)}" for attachment in turn.attachments]
+    lines += [f"[image] {_link(image)}" for image in turn.images]
+    for attachment in turn.attachments:
+        first, *more = _link(attachment).splitlines() or [""]
+        lines += [f"[attachment] {first}", *(f"  {line}" for line in more)]
     if turn.custom is not None:
         lines += _custom(turn.custom)
     return neutral("\n".join(lines))
@@ -43,9 +44,24 @@ def neutral(text: str) -> str:
     return storable(text).replace("\\", "\\" + _WORD_JOINER).replace("${", "$" + _WORD_JOINER + "{")
 
 
+def one_line(name: str) -> str:
+    """A name as it may stand before what somebody says: on one line, harmless, not too long; "" when none is left.
+
+    A name comes from a slot or from a channel, so users choose it: with a line break it could forge a line of the
+    summary, and with `${LABEL}` replace it.
+    """
+    seen = (" " if char.isspace() else char for char in storable(name) if char.isspace() or _in_a_name(char))
+    return neutral(" ".join("".join(seen).split())[:_NAME_LIMIT].strip())
+
+
 def storable(text: str) -> str:
     """The text without what is no character: half of a surrogate pair, which comes back as another, and NUL."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", "")
+
+
+def _in_a_name(char: str) -> bool:
+    # Of what is not seen itself, a joiner holds an emoji together; the others turn the direction of what follows.
+    return char in "\u200c\u200d" or unicodedata.category(char) not in ("Cc", "Cf")
 
 
 def _button(button: Button) -> str:
@@ -54,7 +70,9 @@ def _button(button: Button) -> str:
 
 
 def _card(card: Card) -> Iterator[str]:
-    yield "▸ " + " – ".join(part for part in (card.title, card.subtitle) if part)
+    first, *more = [part for part in (card.title, card.subtitle, *card.lines) if part.strip()] or [""]
+    yield f"▸ {first}".rstrip()
+    yield from (f"  {line}" for part in more for line in part.splitlines())
     if card.image:
         yield f"  [image] {_link(card.image)}"
     for button in card.buttons:
@@ -65,9 +83,6 @@ def _link(link: str) -> str:
     return f"{link[:40]}… ({len(link)} characters)" if link.startswith("data:") else link
 
 
-def _custom(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping) and all(isinstance(item, (str, int, float, bool)) for item in value.values()):
-        yield from (f"{name}: {item}" for name, item in value.items())
-        return
-    text = json.dumps(value, ensure_ascii=False, default=str)
+def _custom(value: object) -> Iterator[str]:
+    text = "\n".join(outline(plain(value)))
     yield text if len(text) <= _CUSTOM_LIMIT else text[:_CUSTOM_LIMIT] + "…"

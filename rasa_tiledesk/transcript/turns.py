@@ -7,14 +7,21 @@ passed over, and so is every type of event that is unknown to us (rasa 3.6.21, s
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
+import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-__all__ = ["Button", "Card", "Turn", "read_turns"]
+from rasa_tiledesk.transcript.plain import plain
+from rasa_tiledesk.transcript.rich import Attached, Button, Card, attached, buttons_in, cards_in, mapping_in, text_in
+
+__all__ = ["Turn", "Who", "keyed", "moment_of", "read_turns"]
+
+logger = logging.getLogger(__name__)
 
 Who = Literal["user", "bot", "agent"]
 
@@ -26,25 +33,7 @@ _MACHINE_TEXTS = ("/session_start", "/session_end", "/vaig_event_start", "/vaig_
 _SILENCE = ("/silence_timeout", "/vaig_event_noUserInput")
 _KEYPAD = "/vaig_event_DTMF"
 
-
-@dataclass(frozen=True)
-class Button:
-    """A choice the bot offered; `chosen` when the user's next words were a click on it."""
-
-    title: str
-    payload: str = ""
-    url: str = ""
-    chosen: bool = False
-
-
-@dataclass(frozen=True)
-class Card:
-    """One element of a carousel."""
-
-    title: str
-    subtitle: str = ""
-    image: str = ""
-    buttons: tuple[Button, ...] = ()
+_UNREADABLE = "[This message could not be read.]"
 
 
 @dataclass(frozen=True)
@@ -79,8 +68,14 @@ class Turn:
     raw: Mapping[str, Any] | None = None
 
 
-def read_turns(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
-    """Read what was said out of raw tracker events; never raises on the content of an event."""
+def read_turns(events: Iterable[Mapping[str, Any]], *, secret: bytes = b"") -> list[Turn]:
+    """Read what was said out of raw tracker events; never raises on the content of an event.
+
+    Args:
+        events: raw tracker events.
+        secret: makes the keys ones that only its owner can compute. A key is a hash of the turn, redacted or not: who
+            sees it could else try all of a few thousand guesses, such as every PIN of four digits.
+    """
     turns: list[Turn] = []
     seen: Counter[str] = Counter()
     offers: dict[str, int] = {}  # a button's payload → the turn that offered it last
@@ -94,20 +89,30 @@ def read_turns(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
         if event.get("event") == "restart":
             restarted = True
             continue
-        turn = _read_turn(event)
+        try:
+            turn = _read_turn(event)
+        except Exception as error:  # one odd event must not cost the user the handoff
+            logger.warning("a turn could not be read: %s", type(error).__name__)
+            turn = _unreadable(event)
         if turn is None:
             continue
         if turn.who == "user":
             turn = _resolve_click(turn, turns, offers)
-        seen[turn.key] += 1
-        if seen[turn.key] > 1:
-            turn = replace(turn, key=f"{turn.key}.{seen[turn.key]}")
+        key = keyed(turn.key, secret) if secret else turn.key
+        seen[key] += 1
+        if seen[key] > 1:
+            key = f"{key}.{seen[key]}"
         offers.update((button.payload, len(turns)) for button in _offered(turn) if button.title)
-        if new_session or restarted:  # few are: copying every turn would cost much
-            turn = replace(turn, new_session=new_session, restarted=restarted)
+        if key != turn.key or new_session or restarted:  # without a secret few are: copying every turn costs much
+            turn = replace(turn, key=key, new_session=new_session, restarted=restarted)
         turns.append(turn)
         new_session = restarted = False
     return turns
+
+
+def keyed(key: str, secret: bytes) -> str:
+    """The key that `read_turns` gives with the secret for what it gives this key without."""
+    return hmac.new(secret, key.encode(), hashlib.sha256).hexdigest()[:20]
 
 
 def _begins_session(event: Mapping[str, Any]) -> bool:
@@ -126,65 +131,75 @@ def _read_turn(event: Mapping[str, Any]) -> Turn | None:
     return None
 
 
+def _unreadable(event: Mapping[str, Any]) -> Turn:
+    who: Who = "user" if event.get("event") == "user" else "bot"
+    return Turn(_key(who, event, "unreadable"), who, moment_of(event), _UNREADABLE)
+
+
 def _agent(event: Mapping[str, Any]) -> str:
     """The agent whose words a bot event carries: so an earlier handoff's answers reached the user."""
-    return _text(_mapping(event.get("metadata")).get("tiledesk_agent"))
+    return text_in(mapping_in(event.get("metadata")).get("tiledesk_agent"))
 
 
 def _read_user(event: Mapping[str, Any]) -> Turn | None:
-    text = _text(event.get("text"))
-    metadata = _mapping(event.get("metadata"))
+    text = text_in(event.get("text"))
+    metadata = mapping_in(event.get("metadata"))
     if text.startswith("EXTERNAL: ") or metadata.get("is_external"):  # reminders and trigger_intent: nobody typed this
         return None
     command = text.split("{")[0].strip()
-    images, files = _brought(metadata)
-    if command in _MACHINE_TEXTS or not (text.strip() or images or files):
+    brought = _brought(metadata)
+    if command in _MACHINE_TEXTS or not (text.strip() or any(brought)):
         return None
-    identity = _text(event.get("message_id"))
+    identity = text_in(event.get("message_id"))
     if command in _SILENCE:
         shown = "[silence]"
     elif command == _KEYPAD:
-        shown = f"[keys pressed] {_entity(event, 'value') or _text(metadata.get('value'))}".strip()
+        shown = f"[keys pressed] {_entity(event, 'value') or text_in(metadata.get('value'))}".strip()
     else:
         shown = text
     return Turn(
         key=_key("user", event, identity or text),
         who="user",
-        at=_seconds(event),
+        at=moment_of(event),
         text=shown if shown.strip() else "",
-        images=images,
-        attachments=files,
+        buttons=brought.buttons,
+        cards=brought.cards,
+        images=brought.images,
+        attachments=brought.files,
     )
 
 
-def _brought(metadata: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(images, files) that the channel put into the message's metadata, as `image` and `attachments`."""
-    image, given = _text(metadata.get("image")), metadata.get("attachments")
-    images, files = [image] if image else [], []
+def _brought(metadata: Mapping[str, Any]) -> Attached:
+    """What the channel put into the message's metadata, as `image` and `attachments`."""
+    image, given = text_in(metadata.get("image")), plain(metadata.get("attachments"))
+    found = [Attached(images=(image,) if image.strip() else ())]
     for item in given if isinstance(given, list) else []:
         if isinstance(item, str) or (isinstance(item, Mapping) and (item.get("url") or item.get("payload"))):
-            more_files, more_images = _attachments(item)
-            images += more_images
-            files += more_files
-    return tuple(dict.fromkeys(images)), tuple(dict.fromkeys(files))
+            found.append(attached(item))
+    return Attached(
+        files=tuple(dict.fromkeys(file for each in found for file in each.files)),
+        images=tuple(dict.fromkeys(image for each in found for image in each.images)),
+        cards=tuple(card for each in found for card in each.cards),
+        buttons=tuple(button for each in found for button in each.buttons),
+    )
 
 
 def _read_said(event: Mapping[str, Any], who: Who) -> Turn | None:
-    data = _mapping(event.get("data"))
-    text = _text(event.get("text"))
-    buttons = tuple(_buttons(data.get("buttons"))) + tuple(_buttons(data.get("quick_replies")))
-    image = _text(data.get("image"))
-    attachments, more_images = _attachments(data.get("attachment"))
-    images = tuple(dict.fromkeys(item for item in (image, *more_images) if item))  # Rasa gives an image twice
+    data = plain(mapping_in(event.get("data")))
+    text = text_in(event.get("text"))
+    image = text_in(data.get("image"))
+    more = attached(data.get("attachment"))
+    # Rasa gives an image twice.
+    images = tuple(dict.fromkeys(item for item in (image, *more.images) if item.strip()))
     turn = Turn(
-        key=_key(who, event, text + json.dumps(data, sort_keys=True, default=str)),
+        key=_key(who, event, text + json.dumps(data, sort_keys=True)),
         who=who,
-        at=_seconds(event),
+        at=moment_of(event),
         text=text,
-        buttons=buttons,
-        cards=tuple(_cards(data.get("elements"))),
+        buttons=(*buttons_in(data.get("buttons")), *buttons_in(data.get("quick_replies")), *more.buttons),
+        cards=(*cards_in(data.get("elements")), *more.cards),
         images=images,
-        attachments=tuple(item for item in attachments if item not in images),
+        attachments=tuple(item for item in more.files if item not in images),
         custom=data.get("custom") or None,
         raw={name: value for name, value in data.items() if value} or None,
         agent=_agent(event),
@@ -216,72 +231,22 @@ def _choose(buttons: tuple[Button, ...], chosen: Button) -> tuple[Button, ...]:
     return tuple(replace(button, chosen=button.chosen or button is chosen) for button in buttons)
 
 
-def _buttons(value: Any) -> Iterator[Button]:
-    for item in value if isinstance(value, list) else []:
-        if isinstance(item, Mapping):
-            payload, url = _text(item.get("payload")), _text(item.get("url"))
-            title = _text(item.get("title")) or payload or url
-            if title:
-                yield Button(title, payload, url)
-        elif isinstance(item, str) and item:
-            yield Button(item)
-
-
-def _cards(value: Any) -> Iterator[Card]:
-    for item in value if isinstance(value, list) else []:
-        if isinstance(item, Mapping):
-            card = Card(
-                title=_text(item.get("title")),
-                subtitle=_text(item.get("subtitle")),
-                image=_text(item.get("image_url")),
-                buttons=tuple(_buttons(item.get("buttons"))),
-            )
-            if card != Card(""):
-                yield card
-
-
-def _attachments(value: Any) -> tuple[list[str], list[str]]:
-    """(links of files, links of images) of `attachment`, which is a link, a {type, payload} or a template of cards."""
-    if isinstance(value, str):
-        return [value] if value else [], []
-    if not isinstance(value, Mapping):
-        return [], []
-    payload = _mapping(value.get("payload"))
-    link = _text(payload.get("src")) or _text(payload.get("url")) or _text(value.get("url"))
-    if link:
-        return ([], [link]) if value.get("type") == "image" else ([link], [])
-    return ["\n".join(_template_lines(payload)) or json.dumps(value, ensure_ascii=False, default=str)], []
-
-
-def _template_lines(payload: Mapping[str, Any]) -> Iterator[str]:
-    for card in _cards(payload.get("elements")):
-        yield " – ".join(part for part in (card.title, card.subtitle) if part)
-    yield from (button.title for button in _buttons(payload.get("buttons")))
-
-
 def _entity(event: Mapping[str, Any], name: str) -> str:
-    found = _mapping(event.get("parse_data")).get("entities")
-    items = [_mapping(item) for item in found] if isinstance(found, list) else []
-    return " ".join(_text(item.get("value")) for item in items if item.get("entity") == name)
+    found = mapping_in(event.get("parse_data")).get("entities")
+    items = [mapping_in(item) for item in found] if isinstance(found, list) else []
+    return " ".join(text_in(item.get("value")) for item in items if item.get("entity") == name)
 
 
 def _key(who: Who, event: Mapping[str, Any], content: str) -> str:
     # Not rounded: every store keeps the double (DynamoDB's nine digits after the point are finer than it is today).
-    material = f"{who}\x00{_seconds(event)!r}\x00{content}"
+    material = f"{who}\x00{moment_of(event)!r}\x00{content}"
     return hashlib.sha256(material.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
-def _seconds(event: Mapping[str, Any]) -> float:
+def moment_of(event: Mapping[str, Any]) -> float:
+    """When it was, in seconds since 1970; 0.0 when Rasa recorded no time, or none that can be."""
     try:
         value = float(event.get("timestamp") or 0.0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
     return value if 0.0 <= value < 1e11 else 0.0  # NaN fails the comparison too
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

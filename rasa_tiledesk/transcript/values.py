@@ -11,12 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rasa_tiledesk.transcript.finders import Place
+from rasa_tiledesk.transcript.plain import words_of
+from rasa_tiledesk.transcript.readings import Reading, placed, readings
 
 __all__ = ["Value", "Values", "values_of"]
 
 _LEAST = 3  # two letters, such as "no", stand in too many words
 _LONG = 6  # is itself even with blanks in it, and inside of a longer word
-_GAP = 3
+_GAP = 3  # characters that may stand between two letters
+
+# What stands there: blanks, dashes, dots or slashes; something else; more than _GAP characters.
+_BLANK, _ODD, _MUCH = 1, 2, 4
 
 # Scripts in which words stand apart, so that a short value that is part of a word is another word.
 _APART = ("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "GEORGIAN", "DIGIT")
@@ -32,55 +37,78 @@ class Value:
 
     def __init__(self, kind: str, text: str) -> None:
         self.kind = kind
-        self.bare = text.translate(_BARE)
-        places = _places(text)
-        self._gaps = {number for number in range(1, len(places)) if _between(text, places, number)}
+        letters = _Letters(text)
+        self.bare = letters.bare
         mixed = any(char.isdigit() for char in self.bare) and len(self.bare) > _LEAST
-        self._loose = mixed or len(self.bare) >= _LONG
+        usual = _MUCH | _ODD if mixed or len(self.bare) >= _LONG else _MUCH | _ODD | _BLANK
+        self._forbidden = int.from_bytes(bytes(_MUCH if own else usual for own in letters.between[1:]), "big")
         self._alone = len(self.bare) < _LONG
         self.weight = sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text if char.isalnum())
 
-    def find(self, text: str, bare: str) -> Iterator[Place]:
-        """Where it stands in the text; `bare` are the text's letters and digits."""
-        at = bare.find(self.bare)
-        places = _places(text) if at >= 0 else []
+    def find(self, letters: _Letters) -> Iterator[tuple[int, int]]:
+        """Where it stands: from, and to before. A candidate costs a few steps, however long the value is."""
+        text, at = letters.text, letters.bare.find(self.bare)
         while at >= 0:
             end = at + len(self.bare)
-            if all(self._may_part(text, places, number, number - at) for number in range(at + 1, end)):
-                start, stop = places[at], places[end - 1] + 1
+            if not int.from_bytes(letters.between[at + 1 : end], "big") & self._forbidden:
+                start, stop = letters.places[at], letters.places[end - 1] + 1
                 while stop < len(text) and unicodedata.combining(text[stop]):
                     stop += 1
                 if not (self._alone and (_joined(text, start) or _joined(text, stop))):
-                    yield Place(start, stop, self.kind)
-            at = bare.find(self.bare, at + 1)
-
-    def _may_part(self, text: str, places: list[int], number: int, inside: int) -> bool:
-        between = _between(text, places, number)
-        if not between:
-            return True
-        if len(between) > _GAP:
-            return False
-        return inside in self._gaps or (self._loose and all(_separates(char) for char in between))
+                    yield start, stop
+            at = letters.bare.find(self.bare, at + 1)
 
 
 class Values:
-    """All values to be found."""
+    """All values to be found, as they are and as they read where they are encoded."""
 
     def __init__(self, spoken: Iterable[tuple[str, str]]) -> None:
         found: dict[str, Value] = {}
         for kind, text in dict.fromkeys(spoken):
-            value = Value(kind, text)
-            if value.weight >= _LEAST:
-                found.setdefault(value.bare, value)
+            for reading in readings(text):
+                value = Value(kind, reading.text)
+                if value.weight >= _LEAST:
+                    found.setdefault(value.bare, value)
         self._values = list(found.values())
 
-    def find(self, text: str) -> Iterator[Place]:
+    def find(self, reading: Reading) -> Iterator[Place]:
         """Where any of them stands."""
-        if self._values:
-            bare = text.translate(_BARE)
-            for value in self._values:
-                if value.bare in bare:
-                    yield from value.find(text, bare)
+        if not self._values:
+            return
+        bare = reading.text.translate(_BARE)
+        among = [value for value in self._values if value.bare in bare]
+        if among:
+            letters = _Letters(reading.text)
+            for value in among:
+                for start, stop in value.find(letters):
+                    yield Place(*reading.span(start, stop), value.kind)
+
+
+class _Letters:
+    """The letters and digits of a text, and what stands between them.
+
+    Attributes:
+        text: the text.
+        bare: its letters and digits at their plainest.
+        places: for each of those where in the text it stands.
+        between: and what stands before it, in a byte: nothing, _BLANK, _ODD or _MUCH.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.bare, self.places = placed(text, _BARE)
+        self.between = bytearray(len(self.places))
+        for number in range(1, len(self.places)):
+            before, place = self.places[number - 1], self.places[number]
+            if place > before + 1:
+                self.between[number] = _what(text[before + 1 : place])
+
+
+def _what(between: str) -> int:
+    seen = [char for char in between if unicodedata.category(char) not in ("Mn", "Me", "Cf")]
+    if len(seen) > _GAP:
+        return _MUCH
+    return 0 if not seen else _BLANK if all(map(_separates, seen)) else _ODD
 
 
 def values_of(
@@ -130,18 +158,7 @@ def _leaves(kind: str, value: Any) -> Iterator[tuple[str, str]]:
             waiting += item
         elif item is not None and not isinstance(item, bool):
             whole = isinstance(item, float) and item.is_integer()
-            yield kind, str(int(item) if whole else item)
-
-
-def _places(text: str) -> list[int]:
-    """For each letter or digit of the bare text: where in the text it stands."""
-    return [place for place, char in enumerate(text) for _ in _BARE[ord(char)]]
-
-
-def _between(text: str, places: list[int], number: int) -> str:
-    """What stands before the bare character of that number, but what is not seen: accents, invisible characters."""
-    between = text[places[number - 1] + 1 : places[number]]
-    return "".join(char for char in between if unicodedata.category(char) not in ("Mn", "Me", "Cf"))
+            yield kind, words_of(int(item) if whole else item)
 
 
 def _separates(char: str) -> bool:
