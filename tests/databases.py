@@ -6,10 +6,19 @@ import contextlib
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
-__all__ = ["MYSQL", "POSTGRESQL", "own_database", "throw_away_database"]
+from rasa_tiledesk.ledger.database import Database
+from rasa_tiledesk.ledger.schema import metadata, versions
+
+__all__ = ["DURABLE", "MYSQL", "POSTGRESQL", "SERVERS", "empty", "ledger_url", "own_database", "throw_away_database"]
+
+# What a ledger may live in: `params` of a fixture that asks `ledger_url`.
+SERVERS = [pytest.param("postgresql", marks=pytest.mark.live), pytest.param("mariadb", marks=pytest.mark.live)]
+DURABLE = ["sqlite", *SERVERS]
 
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg2://postgres@127.0.0.1:5432/postgres")
 MYSQL = os.environ.get("TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/test")
@@ -35,3 +44,23 @@ def throw_away_database(kind: str) -> Iterator[str]:
     """The URL of a new database, ``postgresql`` or ``mariadb``."""
     with own_database({"postgresql": POSTGRESQL, "mariadb": MYSQL}[kind]) as url:
         yield url.render_as_string(hide_password=False)
+
+
+@contextlib.contextmanager
+def ledger_url(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of a new ledger's database: ``memory``, ``sqlite``, ``postgresql`` or ``mariadb``."""
+    if kind == "memory":
+        yield "sqlite://"
+    elif kind == "sqlite":
+        yield f"sqlite:///{folder / 'ledger.db'}"
+    else:
+        with throw_away_database(kind) as url:
+            yield url
+
+
+def empty(database: Database) -> None:
+    """Make its ledger a new one: another database would have to learn all statements anew, which takes longer."""
+    with database.writing() as connection:
+        for table in reversed(metadata.sorted_tables):
+            if table is not versions:
+                connection.execute(table.delete())

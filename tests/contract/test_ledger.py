@@ -1,306 +1,333 @@
-"""What a ledger promises, shown on every database it may live in."""
+"""What a ledger promises of handoffs, on every database it may live in: begun, promised, ended, taken up again."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from rasa_tiledesk.errors import LedgerError
-from rasa_tiledesk.handoff.ledger import Direction, Handoff, Ledger, State
-from tests.databases import throw_away_database
+from rasa_tiledesk.ledger import HUSH_KEY, Duty, End, Handoff, Kind, Ledger, Life, NewStep, Outcome, Stage
+from tests.contract.ledgers import Clock, begin, claimed, live, message, saying, stages, take
 
-
-class Clock:
-    """A clock that stands until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-DURABLE = [
-    "sqlite",
-    pytest.param("postgresql", marks=pytest.mark.live),
-    pytest.param("mariadb", marks=pytest.mark.live),
-]
-
-
-@contextlib.contextmanager
-def database(kind: str, folder: Path) -> Iterator[str]:
-    if kind == "memory":
-        yield "sqlite://"
-    elif kind == "sqlite":
-        yield f"sqlite:///{folder / 'ledger.db'}"
-    else:
-        with throw_away_database(kind) as url:
-            yield url
-
-
-@pytest.fixture(params=["memory", *DURABLE])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with database(request.param, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture(params=DURABLE)
-def durable_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with database(request.param, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
-    made = Ledger(url, clock=clock)
-    yield made
-    made.close()
-
-
-def begin(ledger: Ledger, sender: str = "ann", *, seconds: float = 30, messages: Any = ()) -> Handoff:
-    handoff, new = ledger.begin(
-        uuid.uuid4().hex, sender, f"request-{uuid.uuid4().hex}", {"a": "ü"}, list(messages), lease="me", seconds=seconds
-    )
-    assert new
-    return handoff
+WAITING, DONE, RETURNED = Stage.WAITING, Stage.DONE, Stage.RETURNED
+BY_AGENT = (End.AGENT, End.DELETED, End.LOST)
+BY_US = (End.USER, End.RESTART, End.SILENCE, End.NOBODY_CAME)
+FAILED = (End.FAILED, End.TOO_LATE)
 
 
 def test_an_ask_is_written_down_with_what_is_to_be_carried(ledger: Ledger) -> None:
-    handoff = begin(ledger, messages=[(0, "k0", {"text": "😊 שלום"}), (1000, "k1", {"text": "b"})])
-    assert handoff.state is State.ASKED
-    assert handoff.context == {"a": "ü"}
-    assert [(m.position, m.key, m.body["text"]) for m in ledger.pending(handoff.id)] == [
-        (0, "k0", "😊 שלום"),
-        (1000, "k1", "b"),
+    handoff, work = begin(ledger, plan=[message("k0", text="😊 שלום"), NewStep("route", Kind.ROUTE, position=9)])
+    assert (handoff.life, handoff.asked_by, handoff.facts["user_name"]) == (Life.ASKED, "ask", "Ann ü")
+    assert (work.duty, work.lease, work.attempts, work.now) == (Duty.TO_AGENTS, "me", 0, ledger.now())
+    steps = ledger.lanes.unfinished(handoff.id, Duty.TO_AGENTS)
+    assert [(step.position, step.key, step.kind) for step in steps] == [
+        (1, "k0", Kind.MESSAGE),
+        (9, "route", Kind.ROUTE),
     ]
+    assert steps[0].body["message"]["text"] == "😊 שלום"
+    assert stages(ledger, handoff, Duty.TO_USER) == {HUSH_KEY: WAITING}
+    assert handoff == ledger.handoffs.get(handoff.id) == ledger.handoffs.open_of("ann")
 
 
 def test_a_sender_has_one_open_handoff_and_any_number_of_past_ones(ledger: Ledger, clock: Clock) -> None:
-    first = begin(ledger)
-    again, new = ledger.begin(uuid.uuid4().hex, "ann", "other", {}, [], lease="me", seconds=1)
-    assert (again.id, new) == (first.id, False)
-    ledger.move(ledger.move(first, State.LIVE), State.CLOSED)
-    assert ledger.open_handoff("ann") is None
+    first, _ = begin(ledger)
+    again, work = ledger.handoffs.begin(
+        uuid.uuid4().hex, "ann", "other", {}, [], asked_by="later", lease="me", seconds=1
+    )
+    assert (again.id, work) == (first.id, None)
+    assert ledger.handoffs.get(first.id).asked_by == "later", "the later ask has promised it to the user"
+    assert ledger.handoffs.end(first.id, End.USER)
+    assert ledger.handoffs.open_of("ann") is None
     clock.seconds += 1
-    second = begin(ledger)
-    assert [handoff.id for handoff in ledger.of_sender("ann")] == [first.id, second.id]
+    second, _ = begin(ledger)
+    assert [handoff.id for handoff in ledger.handoffs.of_sender("ann")] == [first.id, second.id]
+    assert ledger.handoffs.counts() == {Life.OVER: 1, Life.ASKED: 1}
+    assert [handoff.id for handoff in ledger.handoffs.in_life(Life.ASKED, Life.LIVE)] == [second.id]
 
 
 def test_sender_ids_that_differ_in_case_accents_length_or_spaces_are_others(ledger: Ledger) -> None:
     for sender in ("Ann", "ann", "änn", "ann ", "a" * 300, "a" * 301, "😊", "a/b"):
         begin(ledger, sender)
-        found = ledger.open_handoff(sender)
+        found = ledger.handoffs.open_of(sender)
         assert found is not None
         assert found.sender_id == sender
 
 
 def test_of_many_asks_at_once_one_is_new(url: str) -> None:
     ledger = Ledger(url)
-    new: list[bool] = []
+    found: list[tuple[Handoff, bool]] = []
     ready = threading.Barrier(8)
 
     def ask() -> None:
         ready.wait()
-        new.append(ledger.begin(uuid.uuid4().hex, "ann", uuid.uuid4().hex, {}, [], lease="x", seconds=1)[1])
+        handoff, work = ledger.handoffs.begin(
+            uuid.uuid4().hex, "ann", uuid.uuid4().hex, {}, [message("k")], asked_by="a", lease="x", seconds=1
+        )
+        found.append((handoff, work is not None))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(new) == [False] * 7 + [True]
+    assert sorted(new for _, new in found) == [False] * 7 + [True]
+    assert len({handoff.id for handoff, _ in found}) == 1
     ledger.close()
 
 
-def test_only_drawn_transitions_are_made_and_each_is_in_the_history(ledger: Ledger, clock: Clock) -> None:
-    handoff = begin(ledger)
-    clock.seconds += 1
-    live = ledger.move(handoff, State.LIVE)
+def test_what_an_action_confirms_it_has_told_the_user_itself(ledger: Ledger) -> None:
+    handoff, _ = begin(ledger)
+    ledger.handoffs.confirm(handoff.id)
+    assert stages(ledger, handoff, Duty.TO_USER) == {HUSH_KEY: DONE}
     with pytest.raises(LedgerError):
-        ledger.move(live, State.IMPORTING)
-    assert ledger.move(handoff, State.LIVE).state is State.LIVE  # made by another before: not made twice
-    ledger.move(live, State.CLOSED, note="agent")
-    assert [(at, state, note) for at, state, note in ledger.history(handoff.id)] == [
-        (1_000_000_000, State.ASKED, None),
-        (1_000_001_000, State.LIVE, None),
-        (1_000_001_000, State.CLOSED, "agent"),
-    ]
-    assert ledger.counts() == {State.CLOSED: 1}
+        ledger.handoffs.confirm("nobody's")
 
 
-def test_work_is_claimed_by_one_when_due_and_by_another_when_the_lease_ran_out(ledger: Ledger, clock: Clock) -> None:
-    handoff = begin(ledger, seconds=30)
-    assert ledger.claim("other", seconds=60) is None
-    clock.seconds += 31
-    claimed = ledger.claim("other", seconds=60)
-    assert claimed is not None
-    assert claimed.id == handoff.id
-    assert ledger.claim("third", seconds=60) is None
-    assert not ledger.advance(handoff.id, "me", seconds=60)
-    assert ledger.advance(handoff.id, "other", seconds=60)
-    ledger.release(handoff.id, "other")
-    assert ledger.claim("third", seconds=60) is not None
-
-
-def test_many_workers_claim_each_handoff_once(url: str) -> None:
-    ledger = Ledger(url)
-    wanted = set()
-    for number in range(20):
-        handoff = begin(ledger, f"sender {number}", seconds=0)
-        wanted.add(handoff.id)
-    claimed: list[str] = []
-
-    def work(name: str) -> None:
-        misses = 0
-        while misses < 3:
-            handoff = ledger.claim(name, seconds=600)
-            if handoff is None:
-                misses += 1
-            else:
-                claimed.append(handoff.id)
-
-    threads = [threading.Thread(target=work, args=(f"w{number}",)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(claimed) == sorted(wanted)
-    ledger.close()
-
-
-def test_what_arrived_is_known_and_its_text_forgotten(ledger: Ledger) -> None:
-    handoff = begin(ledger, messages=[(place, f"k{place}", {"text": "secret"}) for place in range(3)])
-    ledger.advance(handoff.id, "me", seconds=9, attempt=["k0"])
-    ledger.advance(handoff.id, "me", seconds=9, arrived=["k0"], attempt=["k1"])
-    assert [(m.key, m.attempted, m.arrived, dict(m.body)) for m in ledger.messages(handoff.id)] == [
-        ("k0", True, True, {}),
-        ("k1", True, False, {"text": "secret"}),
-        ("k2", False, False, {"text": "secret"}),
-    ]
-    ledger.forget_texts(handoff.id)
-    assert all(not m.body for m in ledger.messages(handoff.id))
-
-
-def test_what_others_add_to_the_context_meanwhile_stays(ledger: Ledger) -> None:
-    stale = begin(ledger)
-    ledger.remember(stale, ending="user")
-    assert ledger.remember(stale, older=False).context == {"a": "ü", "ending": "user", "older": False}
-    assert ledger.remember(stale, requester_id="r").requester_id == "r"
-
-
-def say(ledger: Ledger, *keys: str, sender: str = "ann", before: str | None = None, lease: str = "say") -> Any:
-    """The user says the last of these; the ones before it, if any, were missed."""
-    words = [(key, {"text": key}) for key in keys]
-    return ledger.say(
-        sender, keys[-1], before, lambda _, known: words[-1:] if known else words, lease=lease, seconds=20
-    )
-
-
-def test_what_the_user_says_is_sent_at_once_only_when_nothing_else_is_on_its_way(ledger: Ledger, clock: Clock) -> None:
-    handoff = ledger.move(begin(ledger), State.LIVE)
-    ledger.release(handoff.id, "me")
-    assert say(ledger, "k", sender="bob") == (None, None)
-    one, at_once = say(ledger, "k1")
-    assert (one.id, at_once) == (handoff.id, "k1")
-    assert say(ledger, "k2", lease="other")[1] is None
-    ledger.said(handoff.id, "say", "k1")
-    assert [message.key for message in ledger.pending(handoff.id)] == ["k2"]
-    assert say(ledger, "k1")[1] is None
-    claimed = ledger.claim("worker", seconds=9)
-    assert claimed is not None, "what is left is due"
-
-
-def test_what_the_user_says_puts_off_nothing_that_is_due(ledger: Ledger, clock: Clock) -> None:
-    handoff = ledger.move(begin(ledger), State.LIVE, due_in=5)
-    ledger.release(handoff.id, "me")
-    assert say(ledger, "k1")[1]
-    ledger.said(handoff.id, "say", "k1")
-    clock.seconds += 6
-    assert ledger.claim("worker", seconds=9) is not None
-
-
-def test_what_the_user_says_is_due_again_when_the_one_who_sends_it_dies(ledger: Ledger, clock: Clock) -> None:
-    handoff = ledger.move(begin(ledger), State.LIVE, due_in=600)
-    ledger.release(handoff.id, "me")
-    assert say(ledger, "k1")[1]
-    clock.seconds += 21
-    assert ledger.claim("worker", seconds=9) is not None
-
-
-def test_what_was_missed_comes_before_what_is_said_now_and_what_is_there_not_again(ledger: Ledger) -> None:
-    handoff = ledger.move(begin(ledger), State.LIVE, due_in=600)
-    ledger.release(handoff.id, "me")
-    assert say(ledger, "k1")[1] == "k1"
-    ledger.said(handoff.id, "say", "k1")
-    assert say(ledger, "k1", "k2", "k3", before="k2")[1] == "k2"
-    assert [(m.key, m.attempted) for m in ledger.pending(handoff.id)] == [("k2", True), ("k3", False)]
-    ledger.said(handoff.id, "say", "k2")
-    assert ledger.claim("worker", seconds=9) is not None, "what is left is due"
-    assert say(ledger, "k3", "k4", before="k3")[1] is None
-    assert [m.key for m in ledger.pending(handoff.id)] == ["k3", "k4"]
-
-
-def test_later_messages_queue_behind_and_no_key_twice(ledger: Ledger) -> None:
-    handoff = begin(ledger, messages=[(1000, "k0", {})])
-    assert ledger.enqueue(handoff.id, [("k1", {}), ("k2", {})]) == 2
-    assert ledger.enqueue(handoff.id, [("k2", {}), ("k3", {})]) == 1
-    ledger.insert(handoff.id, [(1, "summary", {}), (2, "k3", {})])
-    assert [m.key for m in ledger.pending(handoff.id)] == ["summary", "k0", "k1", "k2", "k3"]
-
-
-def test_how_much_ever_reached_a_user_is_counted_over_all_their_handoffs(ledger: Ledger) -> None:
-    handoff = begin(ledger, messages=[(1000, "k0", {})])
-    ledger.enqueue(handoff.id, [("a", {}), ("b", {})], Direction.TO_USER)
-    assert ledger.delivered("ann") == 0
-    assert ledger.advance(handoff.id, "me", seconds=9, arrived=["k0", "a"])
-    assert (ledger.delivered("ann"), ledger.delivered("bob")) == (1, 0)
-
-
-def test_work_that_failed_comes_back_later_and_counts(ledger: Ledger, clock: Clock) -> None:
-    handoff = begin(ledger, seconds=0)
-    ledger.postpone(handoff.id, seconds=5, error="no")
-    assert ledger.claim("w", seconds=1) is None
-    clock.seconds += 5
-    claimed = ledger.claim("w", seconds=1)
-    assert claimed is not None
-    assert (claimed.attempts, claimed.last_error) == (1, "no")
-    ledger.due_in(handoff.id, 5)
-    assert ledger.handoff(handoff.id).attempts == 0
-
-
-def test_nothing_is_due_when_all_arrived_and_something_when_a_message_was_queued_meanwhile(
+def test_an_action_that_died_leaves_the_user_to_be_told_when_its_lease_has_run_out(
     ledger: Ledger, clock: Clock
 ) -> None:
-    handoff = begin(ledger, seconds=0)
-    ledger.done(handoff.id)
-    assert ledger.claim("w", seconds=1) is None
-    ledger.enqueue(handoff.id, [("k", {})])
-    ledger.done(handoff.id)
-    assert ledger.claim("w", seconds=1) is not None
+    begin(ledger, seconds=30)
+    assert ledger.lanes.claim("other", seconds=60) is None
+    clock.seconds += 31
+    due = [ledger.lanes.claim(f"other {n}", seconds=60) for n in range(4)]
+    assert {work.duty for work in due if work} == {Duty.TO_AGENTS, Duty.TO_USER, Duty.CARE}
 
 
-def test_a_long_turn_fits(ledger: Ledger) -> None:
-    handoff = begin(ledger, messages=[(0, "k", {"text": "x" * 300_000})])
-    assert len(ledger.pending(handoff.id)[0].body["text"]) == 300_000
+def test_an_ask_that_is_taken_back_is_closed_and_nobody_is_told_twice(ledger: Ledger) -> None:
+    handoff, _ = begin(ledger, asked_by="first")
+    assert ledger.handoffs.take_back(handoff.id, "first", words="too slow")
+    ended = ledger.handoffs.get(handoff.id)
+    assert (ended.life, ended.end, ended.ended) == (Life.FAILED, End.TOO_LATE, ledger.now())
+    assert stages(ledger, handoff, Duty.TO_AGENTS) == {"opening": DONE, "route": DONE, "close": WAITING}
+    assert stages(ledger, handoff, Duty.TO_USER) == {HUSH_KEY: DONE}, "the bot was never paused"
+    assert [note for _, _, note in ledger.handoffs.history(handoff.id)] == [None, "too slow"]
+    assert not ledger.handoffs.take_back(handoff.id, "first")
+
+
+def test_what_a_later_ask_promised_to_the_user_an_earlier_one_cannot_take_back(ledger: Ledger) -> None:
+    handoff, _ = begin(ledger, asked_by="first")
+    promised = ledger.handoffs.promise("ann", "second")
+    assert promised is not None
+    assert not ledger.handoffs.take_back(handoff.id, "first")
+    assert ledger.handoffs.get(handoff.id).is_open
+    assert stages(ledger, handoff, Duty.TO_USER) == {HUSH_KEY: DONE}, "the second tells the user"
+    assert ledger.handoffs.take_back(handoff.id, "second")
+    assert stages(ledger, handoff, Duty.TO_USER)["end/1"] is WAITING
+    assert ledger.handoffs.promise("ann", "third") is None
+
+
+@pytest.mark.parametrize("end", list(End))
+def test_what_each_end_of_a_live_handoff_leaves_to_be_done(ledger: Ledger, end: End) -> None:
+    handoff = live(ledger)
+    ledger.words.say("ann", "k1", None, saying("k1"), lease=None, seconds=9)
+    assert ledger.handoffs.end(handoff.id, end)
+    assert not ledger.handoffs.end(handoff.id, End.USER), "it ends once"
+    ended = ledger.handoffs.get(handoff.id)
+    assert (ended.life, ended.end) == (Life.FAILED if end in FAILED else Life.OVER, end)
+    assert ledger.handoffs.open_of("ann") is None
+    out = stages(ledger, handoff, Duty.TO_AGENTS)
+    assert out["k1"] is (WAITING if end in BY_US else RETURNED)
+    assert ("close" in out) is (end not in BY_AGENT)
+    assert ended.reaches_agents is (end in BY_US)
+    assert stages(ledger, handoff, Duty.TO_USER) == {HUSH_KEY: DONE, "end/1": WAITING}
+    assert take(ledger, handoff, Duty.TO_USER)[:1] == ["give_back"]
+    answered = stages(ledger, handoff, Duty.TO_USER)
+    assert ("answer/k1" in answered) is (end not in BY_US)
+    assert ledger.handoffs.history(handoff.id)[-1] == (ledger.now(), ended.life, end.value)
+
+
+@pytest.mark.parametrize("end", [End.USER, End.FAILED])
+def test_what_was_said_before_agents_had_it_is_returned_and_the_history_dropped(ledger: Ledger, end: End) -> None:
+    plan = [message("old", speaker="user"), message("older", speaker="bot"), NewStep("route", Kind.ROUTE)]
+    handoff, _ = begin(ledger, plan=plan)
+    ledger.handoffs.confirm(handoff.id)
+    ledger.words.say("ann", "new", None, saying("new"), lease=None, seconds=9)
+    ledger.handoffs.end(handoff.id, end)
+    out = ledger.lanes.all_steps(handoff.id, Duty.TO_AGENTS)
+    assert [(step.key, step.stage, bool(step.body)) for step in out] == [
+        ("old", DONE, False),
+        ("older", DONE, False),
+        ("route", DONE, False),
+        ("new", RETURNED, True),
+        ("close", WAITING, False),
+    ]
+
+
+def test_words_that_end_it_ask_for_no_answer(ledger: Ledger) -> None:
+    begun, _ = begin(ledger)
+    ledger.handoffs.confirm(begun.id)
+    words = saying("bye", end=End.USER, last="bye", after=[message("then")])
+    ledger.words.say("ann", "bye", None, words, lease=None, seconds=9)
+    assert [step.key for step in ledger.lanes.returned(begun.id)] == ["then"]
+    assert take(ledger, begun, Duty.TO_USER) == ["give_back"]
+    assert stages(ledger, begun, Duty.TO_USER)["answer/then"] is WAITING
+
+
+def test_what_is_heard_and_the_end_are_written_down_together(ledger: Ledger, clock: Clock) -> None:
+    handoff = live(ledger)
+    clock.seconds += 5
+    step = NewStep("m1", Kind.DELIVER, {"event": {"text": "hi"}})
+    after = ledger.handoffs.heard(handoff, [step], heard="t1", joined=True, spoke=True, end=End.AGENT)
+    assert (after.life, after.end, after.heard, after.joined, after.spoke) == (
+        Life.OVER,
+        End.AGENT,
+        "t1",
+        True,
+        ledger.now(),
+    )
+    assert stages(ledger, handoff, Duty.TO_USER) == {HUSH_KEY: DONE, "m1": WAITING, "end/1": WAITING}
+    assert take(ledger, handoff, Duty.TO_USER) == ["deliver", "give_back"]
+
+
+def test_an_agents_words_after_the_end_are_answered_to_the_agent(ledger: Ledger) -> None:
+    handoff = live(ledger)
+    ledger.handoffs.end(handoff.id, End.USER)
+    late = [message("late/m1", speaker="bot")]
+    step = NewStep("m1", Kind.DELIVER, {"event": {}})
+    ledger.handoffs.heard(handoff, [step], heard="t", joined=True, spoke=True, end=None, too_late=late)
+    assert "m1" not in stages(ledger, handoff, Duty.TO_USER)
+    assert stages(ledger, handoff, Duty.TO_AGENTS)["late/m1"] is WAITING
+
+
+def test_what_was_said_just_before_the_close_is_delivered_though_it_is_found_later(ledger: Ledger) -> None:
+    handoff = live(ledger)
+    ledger.handoffs.end(handoff.id, End.AGENT)
+    step = NewStep("m1", Kind.DELIVER, {"event": {}})
+    ledger.handoffs.heard(handoff, [step], heard="t", joined=True, spoke=True, end=None, just_closed=True)
+    assert stages(ledger, handoff, Duty.TO_USER)["m1"] is WAITING
+
+
+def test_a_request_that_an_agent_opens_again_is_taken_up(ledger: Ledger, clock: Clock) -> None:
+    handoff = live(ledger)
+    ledger.handoffs.end(handoff.id, End.AGENT)
+    take(ledger, handoff, Duty.TO_USER)
+    clock.seconds += 60
+    step = NewStep("m1", Kind.DELIVER, {"event": {}})
+    again = ledger.handoffs.heard(
+        handoff, [step], heard="t", joined=True, spoke=True, end=None, opened_again=True, too_late=[message("late")]
+    )
+    assert (again.life, again.end, again.ended) == (Life.LIVE, None, None)
+    assert ledger.handoffs.open_of("ann") == again
+    assert "late" not in stages(ledger, handoff, Duty.TO_AGENTS)
+    assert ledger.handoffs.end(handoff.id, End.AGENT)
+    assert stages(ledger, handoff, Duty.TO_USER)["end/2"] is WAITING
+
+
+@pytest.mark.parametrize("newer", ["open", "over", "not by the agent"])
+def test_one_that_the_user_has_gone_on_from_is_not_taken_up_again(ledger: Ledger, clock: Clock, newer: str) -> None:
+    handoff = live(ledger)
+    ledger.handoffs.end(handoff.id, End.USER if newer == "not by the agent" else End.AGENT)
+    if newer != "not by the agent":
+        clock.seconds += 1
+        other, _ = begin(ledger)
+        if newer == "over":
+            ledger.handoffs.end(other.id, End.AGENT)
+    late = [message("late", speaker="bot")]
+    step = NewStep("m1", Kind.DELIVER, {"event": {}})
+    after = ledger.handoffs.heard(
+        handoff, [step], heard="t", joined=True, spoke=True, end=None, opened_again=True, too_late=late
+    )
+    assert not after.is_open
+    assert stages(ledger, handoff, Duty.TO_AGENTS)["late"] is WAITING
+
+
+def test_the_user_is_told_each_thing_once_and_nothing_of_what_has_ended(ledger: Ledger) -> None:
+    handoff = live(ledger)
+    step = NewStep("waiting", Kind.SAY, {"response": "r"})
+    assert ledger.handoffs.tell(handoff.id, [step])
+    assert ledger.handoffs.tell(handoff.id, [step])
+    ledger.handoffs.looked(handoff.id, [NewStep("hush/1", Kind.HUSH)])
+    assert ledger.handoffs.get(handoff.id).looked == ledger.now()
+    assert list(stages(ledger, handoff, Duty.TO_USER)) == [HUSH_KEY, "waiting", "hush/1"]
+    ledger.handoffs.end(handoff.id, End.USER)
+    assert not ledger.handoffs.tell(handoff.id, [NewStep("idle", Kind.SAY)])
+    assert not ledger.handoffs.tell("nobody's", [step])
+
+
+def test_who_the_end_user_is_at_tiledesk_is_remembered(ledger: Ledger) -> None:
+    handoff = live(ledger)
+    ledger.handoffs.remember(handoff.id, requester_id="r")
+    assert ledger.handoffs.get(handoff.id).requester_id == "r"
+
+
+def test_a_hint_makes_the_conversation_be_listened_to_now(ledger: Ledger) -> None:
+    handoff = live(ledger)
+    ledger.lanes.leave(claimed(ledger, handoff, Duty.LISTEN), again_in=600)
+    assert ledger.handoffs.hint(handoff.request_id)
+    claimed(ledger, handoff, Duty.LISTEN)
+    assert not ledger.handoffs.hint("somebody's")
+
+
+def test_what_failed_is_told_and_taken_up_at_once_when_asked_for(ledger: Ledger) -> None:
+    handoff, work = begin(ledger)
+    ledger.lanes.leave(work, again_in=60, error="no")
+    assert ledger.handoffs.troubles(handoff.id) == {Duty.TO_AGENTS: (1, "no")}
+    assert ledger.lanes.claim("w", seconds=1) is None
+    ledger.handoffs.due_now(handoff.id)
+    claimed(ledger, handoff, Duty.TO_AGENTS)
+
+
+def test_each_move_is_in_the_history(ledger: Ledger, clock: Clock) -> None:
+    handoff = live(ledger)
+    clock.seconds += 1
+    ledger.handoffs.end(handoff.id, End.SILENCE)
+    moves = [(life, note) for _, life, note in ledger.handoffs.history(handoff.id)]
+    assert moves == [(Life.ASKED, None), (Life.OPEN, None), (Life.LIVE, None), (Life.OVER, End.SILENCE.value)]
+    assert [at for at, _, _ in ledger.handoffs.history(handoff.id)] == [1_000_000_000] * 3 + [1_000_001_000]
+
+
+def test_a_handoff_that_is_over_keeps_no_name_address_slots_or_words(url: str, clock: Clock) -> None:
+    ledger = Ledger(url, clock=clock)
+    handoff = live(ledger)
+    ledger.words.say("ann", "k1", None, saying("k1"), lease=None, seconds=9)
+    ledger.handoffs.end(handoff.id, End.AGENT)
+    take(ledger, handoff, Duty.TO_USER)
+    take(ledger, handoff, Duty.TO_USER, answer=Outcome(settles=["k1"]))
+    with ledger._database.reading() as connection:
+        for table in ("tiledesk_handoff", "tiledesk_step", "tiledesk_duty", "tiledesk_history"):
+            rows = str([tuple(row) for row in connection.execute(sa.text(f"SELECT * FROM {table}")).all()])
+            for word in ("Ann ü", "example.com", "Rome", "secret", "user_name"):
+                assert word not in rows, table
+    assert ledger.handoffs.get(handoff.id).facts == {}
+    ledger.close()
+
+
+def test_facts_stay_until_the_last_step_is_done_and_the_words_that_reached_nobody_are_answered(ledger: Ledger) -> None:
+    handoff = live(ledger)
+    ledger.words.say("ann", "k1", None, saying("k1"), lease=None, seconds=9)
+    ledger.handoffs.end(handoff.id, End.AGENT)
+    take(ledger, handoff, Duty.TO_USER)
+    assert ledger.handoffs.get(handoff.id).facts
+    assert [step.body["message"]["text"] for step in ledger.lanes.returned(handoff.id)] == ["secret"]
+    take(ledger, handoff, Duty.TO_USER, answer=Outcome(settles=["k1"]))
+    assert not ledger.handoffs.get(handoff.id).facts
+    assert ledger.lanes.returned(handoff.id) == []
+
+
+def test_old_handoffs_are_forgotten_a_few_at_a_time_and_open_ones_never(ledger: Ledger, clock: Clock) -> None:
+    old = [live(ledger, f"sender {n}") for n in range(3)]
+    for handoff in old:
+        ledger.handoffs.end(handoff.id, End.USER)
+    stays = live(ledger, "open")
+    clock.seconds += 30 * 86_400 - 1
+    assert ledger.handoffs.forget(days=30) == 0
+    clock.seconds += 2
+    assert [ledger.handoffs.forget(days=30, most=2) for _ in range(3)] == [2, 1, 0]
+    assert ledger.handoffs.counts() == {Life.LIVE: 1}
+    assert ledger.lanes.all_steps(old[0].id, Duty.TO_USER) == []
+    assert ledger.handoffs.get(stays.id) == stays
+    with pytest.raises(LedgerError):
+        ledger.handoffs.get(old[0].id)
 
 
 def test_a_ledger_is_opened_again_and_by_several(durable_url: str) -> None:
     one = Ledger(durable_url)
-    handoff = begin(one)
+    handoff, _ = begin(one)
     other = Ledger(durable_url)
-    assert other.handoff(handoff.id) == handoff
+    assert other.handoffs.get(handoff.id) == handoff
     one.close()
     other.close()
 

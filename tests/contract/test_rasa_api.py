@@ -6,10 +6,15 @@ The real one is the stack's, without an action server; RASA_PYTHON and RASA_MODE
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -25,6 +30,7 @@ from rasa_tiledesk.trackers.rasa_api import RasaApiReader
 from rasa_tiledesk.trackers.reading import events_among
 
 TOKEN = "t&k n"
+GOODBYE = "Goodbye, and thank you for stopping by."  # the example bot's answer to `goodbye`
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Rasa:
 
     url: str
     delivered: Callable[[str], list[dict[str, Any]]]
+    hold_channel: Callable[[], AbstractContextManager[threading.Event]]
+    restart: Callable[[str], None]
 
     def client(self, token: str | None = TOKEN) -> RasaClient:
         return RasaClient(self.url, token=token, http=Http(read_timeout=30))
@@ -44,8 +52,14 @@ def rasa(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield from real_rasa(tmp_path_factory.mktemp("rasa"))
         return
     with FakeRasa(token=TOKEN) as fake:
+        fake.answers = {"goodbye": [{"text": GOODBYE}]}
         sent = fake.delivered["callback"]
-        yield Rasa(fake.url, lambda sender: [message for message in sent if message["recipient_id"] == sender])
+        yield Rasa(
+            fake.url,
+            lambda sender: [message for message in sent if message["recipient_id"] == sender],
+            fake.hold_channel,
+            fake.restart,
+        )
 
 
 def real_rasa(folder: Path) -> Iterator[Rasa]:
@@ -78,8 +92,12 @@ def real_rasa(folder: Path) -> Iterator[Rasa]:
         def ready() -> bool:
             return requests.get(f"{url}/status", params={"token": TOKEN}, timeout=2).ok
 
+        def restart(sender: str) -> None:
+            said = {"sender": sender, "message": "/restart"}
+            requests.post(f"{url}/webhooks/callback/webhook", json=said, timeout=30).raise_for_status()
+
         with started(child, ready, seconds=240):
-            yield Rasa(url, callbacks.messages)
+            yield Rasa(url, callbacks.messages, callbacks.hold, restart)
 
 
 def _answers(port: int) -> bool:
@@ -314,7 +332,20 @@ def test_says_its_version(client: RasaClient) -> None:
     assert client.check() == "3.6.21"
 
 
-@pytest.mark.parametrize("sender_id", ["whatsapp:+49(30)1", "U01/C02_1712.5", "a//b/", "/a", "a@b.c;d=e,f*g!h$i&j'k~l"])
+@pytest.mark.parametrize(
+    "sender_id",
+    [
+        "whatsapp:+49(30)1",
+        "U01/C02_1712.5",
+        "a//b/",
+        "/a",
+        "a@b.c;d=e,f*g!h$i&j'k~l",
+        "auth0|5f7c",
+        "100%",
+        "a%20b",
+        'a"b<c>d[e]f\\g^h`i{j}k|l',
+    ],
+)
 def test_takes_the_sender_id_as_it_stands_in_the_path(client: RasaClient, sender_id: str) -> None:
     unique = f"{sender_id}{uuid4().hex}"
 
@@ -322,10 +353,144 @@ def test_takes_the_sender_id_as_it_stands_in_the_path(client: RasaClient, sender
     assert client.tracker(unique)["sender_id"] == unique
 
 
-def test_does_not_decode_paths(rasa: Rasa) -> None:
+@pytest.mark.parametrize("sent", ["a%20b", "auth0%7C5f7c"])
+def test_does_not_decode_paths(rasa: Rasa, sent: str) -> None:
     unique = uuid4().hex
-    answer = Http().call("GET", f"{rasa.url}/conversations/a%20{unique}/tracker", params={"token": TOKEN})
-    assert f'"sender_id":"a%20{unique}"' in answer.body.decode().replace(" ", "")
+    answer = Http().call("GET", f"{rasa.url}/conversations/{sent}{unique}/tracker", params={"token": TOKEN})
+    assert f'"sender_id":"{sent}{unique}"' in answer.body.decode().replace(" ", "")
+
+
+@pytest.mark.parametrize("sender_id", ["anna müller", "Zoë", "+39 333 1", "a?b", "a#b", "a\tb", "a\x7fb"])
+def test_cannot_name_the_others_whatever_is_sent(rasa: Rasa, sender_id: str) -> None:
+    server = urlsplit(rasa.url)
+    target = f"/conversations/{sender_id}/tracker?token={quote(TOKEN)}"
+    with socket.create_connection((str(server.hostname), int(str(server.port))), timeout=30) as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: rasa\r\nConnection: close\r\n\r\n".encode())
+        try:
+            answer = connection.makefile("rb").read()
+        except ConnectionResetError:
+            answer = b""
+
+    assert b" 200 " not in answer.partition(b"\r\n")[0]
+    assert not RasaClient.can_name(sender_id)
+
+
+def test_makes_the_bot_answer_an_intent_on_the_users_channel(rasa: Rasa, client: RasaClient, sender: str) -> None:
+    meet(client, sender, "callback")
+    client.append_events(sender, [{"event": "action", "name": "action_listen"}])
+    state = client.trigger_intent(sender, "goodbye", {"order_number": "1"})
+
+    assert [message["text"] for message in rasa.delivered(sender)] == [GOODBYE]
+    external = next(event for event in state["events"] if event.get("text") == "EXTERNAL: goodbye")
+    assert external["input_channel"] == "callback"
+    assert external["message_id"] is None
+    assert external["metadata"]["is_external"] is True
+    assert external["parse_data"]["intent"]["name"] == "goodbye"
+    assert external["parse_data"]["entities"] == [{"entity": "order_number", "value": "1"}]
+    bot_turn = [event.get("name") or event["text"] for event in state["events"] if event["event"] in ("action", "bot")]
+    assert bot_turn[-3:] == ["utter_goodbye", GOODBYE, "action_listen"]
+    assert state["events"][-1]["timestamp"] == client.tracker(sender)["events"][-1]["timestamp"]
+
+
+def test_only_notes_an_intent_while_the_bot_is_paused(rasa: Rasa, client: RasaClient, sender: str) -> None:
+    meet(client, sender, "callback")
+    client.append_events(sender, [{"event": "pause"}, {"event": "action", "name": "action_listen"}])
+    state = client.trigger_intent(sender, "goodbye")
+
+    assert rasa.delivered(sender) == []
+    assert state["events"][-1]["text"] == "EXTERNAL: goodbye"
+    assert state["paused"] is True
+
+
+def test_knows_only_the_intents_of_its_domain(client: RasaClient, sender: str) -> None:
+    with pytest.raises(RasaApiError, match=r"/trigger_intent answered 404: NotFound") as refused:
+        client.trigger_intent(sender, "no_such_intent")
+
+    assert refused.value.setup is False
+    assert "enable-api" not in str(refused.value)
+
+
+@pytest.mark.parametrize("how", ["append_events", "trigger_intent"])
+def test_sends_before_it_saves_and_gives_up_when_the_caller_hangs_up(
+    rasa: Rasa, client: RasaClient, sender: str, how: str
+) -> None:
+    """The user has the words, the conversation never does, and what would have come after them is not sent."""
+    meet(client, sender, "callback")
+    client.append_events(sender, [{"event": "action", "name": "action_listen"}])
+    before = client.tracker(sender)["events"]
+    said = [{"event": "bot", "text": GOODBYE}, {"event": "bot", "text": "two"}]
+    with rasa.hold_channel() as taken, ThreadPoolExecutor(1) as threads:
+        if how == "append_events":
+            call = threads.submit(
+                client.append_events, sender, said, output_channel="latest", side_effects=True, deadline=Deadline(1)
+            )
+        else:
+            call = threads.submit(client.trigger_intent, sender, "goodbye", deadline=Deadline(1))
+        with pytest.raises(RasaApiError, match="no answer within") as failed:
+            call.result(timeout=30)
+        assert taken.is_set()
+        # The lock is free although the channel still has not said anything.
+        after = client.append_events(sender, [{"event": "agent", "text": "next"}], deadline=Deadline(20))
+
+    assert failed.value.sent is True
+    assert [message["text"] for message in rasa.delivered(sender)] == [GOODBYE]
+    assert kinds(client.tracker(sender)) == [*(event["event"] for event in before), "agent"]
+    assert after["events"][-1]["text"] == "next"
+
+
+def test_saves_when_the_caller_waits_for_a_slow_channel(rasa: Rasa, client: RasaClient, sender: str) -> None:
+    meet(client, sender, "callback")
+    with ThreadPoolExecutor(1) as threads:
+        with rasa.hold_channel() as taken:
+            said = [{"event": "bot", "text": "slow"}]
+            call = threads.submit(client.append_events, sender, said, output_channel="latest", side_effects=True)
+            assert taken.wait(30)
+            assert kinds(client.tracker(sender))[-1] == "user"
+            assert not call.done()
+        assert call.result(timeout=30)["events"][-1]["text"] == "slow"
+
+
+def test_forgets_who_hung_up_while_waiting_for_the_lock(rasa: Rasa, client: RasaClient, sender: str) -> None:
+    meet(client, sender, "callback")
+    with ThreadPoolExecutor(1) as threads:
+        with rasa.hold_channel() as taken:
+            said = [{"event": "bot", "text": "slow"}]
+            call = threads.submit(client.append_events, sender, said, output_channel="latest", side_effects=True)
+            assert taken.wait(30)
+            with pytest.raises(RasaApiError, match="no answer within"):
+                client.append_events(sender, [{"event": "agent", "text": "late"}], deadline=Deadline(0.5))
+        call.result(timeout=30)
+    client.append_events(sender, [{"event": "agent", "text": "next"}])
+
+    texts = [event.get("text") for event in client.tracker(sender)["events"]]
+    assert texts[-2:] == ["slow", "next"]
+
+
+def test_hears_a_restart_while_the_bot_is_paused(rasa: Rasa, client: RasaClient, sender: str) -> None:
+    meet(client, sender, "callback")
+    events = [{"event": "slot", "name": "order_number", "value": "1"}, {"event": "pause"}]
+    client.append_events(sender, [*events, {"event": "action", "name": "action_listen"}])
+    rasa.restart(sender)
+
+    state = client.tracker(sender)
+    told = [event.get("name") or event.get("text") or event["event"] for event in state["events"]]
+    begun = ["action_restart", "restart", "action_session_start", "session_started", "action_listen"]
+    assert [event for event in told if event != "user_featurization"][-6:] == ["/restart", *begun]
+    assert state["paused"] is False
+    assert state["slots"]["order_number"] is None
+
+
+def test_knows_no_latest_channel_after_a_restart(rasa: Rasa, client: RasaClient, sender: str) -> None:
+    meet(client, sender, "callback")
+    client.append_events(sender, [{"event": "action", "name": "action_listen"}])
+    rasa.restart(sender)
+    said = [{"event": "bot", "text": "ended"}]
+    state = client.append_events(sender, said, output_channel="latest", side_effects=True)
+
+    assert state["latest_input_channel"] is None
+    assert rasa.delivered(sender) == []
+    client.append_events(sender, said, output_channel="callback", side_effects=True)
+    assert [message["text"] for message in rasa.delivered(sender)] == ["ended"]
 
 
 def test_is_read_as_a_tracker_store(rasa: Rasa, client: RasaClient, sender: str) -> None:

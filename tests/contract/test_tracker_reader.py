@@ -1,8 +1,8 @@
 """What every reader of a tracker store must do: one suite for all of them.
 
-The stores of the unit runs are written by the test in Rasa's format; those of the live runs (`live`) by the real rasa
-3.6.21, on SQLite, on real databases (tests/databases.py) and on real Redis, a stand-in for MongoDB and moto's DynamoDB
-(tests/stores.py).
+The stores of the unit runs are written by the test in Rasa's format (written_stores.py); those of the live runs
+(`live`) by the real rasa 3.6.21, on SQLite, on real databases (tests/databases.py) and on real Redis, a stand-in for
+MongoDB and moto's DynamoDB (tests/stores.py).
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from rasa_tiledesk.errors import TrackerStoreError
 from rasa_tiledesk.testing.conversations import load
 from rasa_tiledesk.testing.fake_rasa import FakeRasa
 from rasa_tiledesk.trackers import TrackerReader, open_reader
-from rasa_tiledesk.transcript import read_turns
+from rasa_tiledesk.transcript import Redactor, Rule, read_turns
 from tests import stores
+from tests.contract.written_stores import DynamoStore, MongoStore, RedisStore
 from tests.databases import MYSQL, POSTGRESQL, own_database
 from tests.rasa_python import rasa_python
 
@@ -205,6 +206,9 @@ def dynamo(_folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Store]:
 STORES: dict[str, Callable[[Path, pytest.MonkeyPatch], contextlib.AbstractContextManager[Store]]] = {
     "sqlite": lambda folder, _: contextlib.nullcontext(SqliteStore(folder)),
     "rasa_api": fake_rasa,
+    "redis": lambda *_: contextlib.nullcontext(RedisStore()),
+    "mongo": lambda *_: contextlib.nullcontext(MongoStore()),
+    "dynamo": lambda _, patch: contextlib.nullcontext(DynamoStore(patch)),
     "rasa-sqlite": lambda folder, _: contextlib.nullcontext(
         RealStore({"type": "SQL", "dialect": "sqlite", "db": str(folder / "rasa.db")})
     ),
@@ -238,7 +242,7 @@ def reader(store: Store) -> Iterator[TrackerReader]:
 
 def telling(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those that a transcript is made of."""
-    types = {"user", "bot", "agent", "slot", "reset_slots", "session_started", "restart"}
+    types = {"user", "bot", "agent", "slot", "reset_slots", "entities", "session_started", "restart"}
     return [each for each in events if each["event"] in types or each.get("name") == "action_session_start"]
 
 
@@ -260,6 +264,19 @@ def test_gives_every_event_of_all_sessions_in_order(store: Store, reader: Tracke
     assert held["ann"] == load("shop")
     assert read(reader, "ann") == telling(held["ann"])
     assert read_turns(read(reader, "ann")) == read_turns(held["ann"])
+
+
+def test_what_an_earlier_session_recognised_is_known_and_does_not_leave(store: Store, reader: TrackerReader) -> None:
+    """Entities stand in what was parsed of the user's words, and in events of their own, which policies write."""
+    parsed = {**user("it is C01X00T47", 1.5)}
+    parsed["parse_data"]["entities"] = [{"entity": "passport", "value": "C01X00T47", "start": 6, "end": 15}]
+    found = {"event": "entities", "timestamp": 2.5, "entities": [{"entity": "passport", "value": "L22Y11"}]}
+    begins = {"event": "session_started", "timestamp": 90_000.5}
+    store.write({"ann": [parsed, found, begins, user("c01x-00t47 and l22 y11", 90_001.5)]})
+
+    events = read(reader, "ann")
+    remove = Redactor([Rule("entity", "passport")], events)
+    assert [remove.turn(turn).text for turn in read_turns(events)] == ["it is ••••", "•••• and ••••"]
 
 
 def test_gives_nothing_of_an_unknown_sender(store: Store, reader: TrackerReader) -> None:
