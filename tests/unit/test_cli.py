@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -18,10 +19,10 @@ from rasa_tiledesk import __version__
 from rasa_tiledesk.cli.init import SECTION
 from rasa_tiledesk.cli.main import COMMANDS, main
 from rasa_tiledesk.cli.terminal import age, printable, table
-from rasa_tiledesk.handoff import carry
-from rasa_tiledesk.handoff.ledger import Ledger, State
+from rasa_tiledesk.ledger import Ledger, Life
 from rasa_tiledesk.settings import load_endpoints
 from rasa_tiledesk.testing import FakeRasa, FakeTiledesk, Fault
+from tests.unit.acting import look_often
 from tests.unit.conftest import conversation
 
 SECRETS = {"TILEDESK_PROJECT_ID": "5e2c35c8f0dbc10017bb3aac", "TILEDESK_EMAIL": "a@b.c", "TILEDESK_PASSWORD": "hush"}
@@ -65,13 +66,9 @@ class Bot:
         return out, err
 
 
-@pytest.fixture(autouse=True)
-def _no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(carry, "SETTLE_SECONDS", 0.0)
-
-
 @pytest.fixture
-def bot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Bot]:
+def bot(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bot]:
+    look_often(monkeypatch)
     with FakeTiledesk() as desk, FakeRasa() as rasa:
         yield Bot(tmp_path, desk, rasa, lambda: tuple(capsys.readouterr()))  # type: ignore[arg-type, return-value]
 
@@ -235,7 +232,7 @@ def test_check_lists_the_webhooks(bot: Bot) -> None:
     bot.configure(relay=relay)
     out, _ = bot.run("check", code=1)
     assert verdicts(out)["webhooks"] == "PROBLEM"
-    assert "to https://bot.example.com/tiledesk/webhook; the action server makes them" in out
+    assert "to https://bot.example.com/tiledesk/webhook (the action server makes them" in out
 
 
 def test_check_of_a_tiledesk_that_answers_nothing_sensible(bot: Bot) -> None:
@@ -245,6 +242,28 @@ def test_check_of_a_tiledesk_that_answers_nothing_sensible(bot: Bot) -> None:
     assert verdicts(out)["department"] == "SKIPPED"
 
 
+def test_check_for_programs(bot: Bot) -> None:
+    found = json.loads(bot.run("check", "--json")[0])
+    assert {tuple(line) for line in found} == {("check", "verdict", "details", "remedy")}
+    assert {line["verdict"] for line in found} == {"OK"}
+    bot.configure(password="wrong")
+    found = {line["check"]: line for line in json.loads(bot.run("check", "--json", code=1)[0])}
+    assert found["credential"]["verdict"] == "PROBLEM"
+    assert "401" in found["credential"]["details"]
+    assert found["credential"]["remedy"] == "check tiledesk.email and tiledesk.password"
+    assert (found["agents"]["verdict"], found["agents"]["remedy"]) == ("SKIPPED", "")
+    bot.configure(relay="{rasa_url: 'http://127.0.0.1:9'}")
+    (*_, rasa) = json.loads(bot.run("check", "--json", code=1)[0])
+    assert rasa["remedy"] == "check relay.rasa_url: is Rasa running there?"
+
+
+def test_check_for_programs_of_a_file_that_is_wrong(bot: Bot) -> None:
+    bot.configure(colour="blue")
+    (line,) = json.loads(bot.run("check", "--json", code=1)[0])
+    assert (line["check"], line["verdict"]) == ("endpoints.yml", "PROBLEM")
+    assert "tiledesk.colour: unknown key" in line["details"]
+
+
 # -- preview ----------------------------------------------------------------------------------------------------------
 
 
@@ -252,12 +271,23 @@ def test_preview_shows_the_messages_and_sends_nothing(bot: Bot) -> None:
     bot.rasa.add("ann", [*conversation(3), {"event": "slot", "name": "name", "value": "Ann", "timestamp": 1.0}])
     out, _ = bot.run("preview", "ann")
     assert out.splitlines() == [
-        "3 messages, as an agent would see them, times in UTC. Nothing was sent.",
+        "4 messages, as an agent would see them, times in UTC. Nothing was sent.",
         "",
+        "2023-11-14 22:13:20       The bot hands this conversation over.",
+        "                          Bot: Bot",
+        "                          User: Ann",
         "2023-11-14 22:13:21  Ann  turn 0",
         "2023-11-14 22:13:22  Bot  turn 1",
         "2023-11-14 22:13:23  Ann  turn 2",
     ]
+    shown = json.loads(bot.run("preview", "ann", "--json")[0])
+    assert [(each["name"], each["who"], each["text"]) for each in shown["messages"][1:]] == [
+        ("Ann", "user", "turn 0"),
+        ("Bot", "bot", "turn 1"),
+        ("Ann", "user", "turn 2"),
+    ]
+    assert [each["info"] for each in shown["messages"]] == [True, False, False, False]
+    assert shown["removed"] == []
     assert bot.desk.requests() == []
     assert not bot.ledger_file.exists()
 
@@ -267,12 +297,12 @@ def test_preview_shows_the_summary_of_older_turns(bot: Bot, way: str) -> None:
     bot.configure(history=f"{{native_turns: 2, import: {way}}}")
     bot.rasa.add("ann", conversation(5))
     out, _ = bot.run("preview", "ann")
-    assert "Bot    Earlier in this conversation (3 messages, times in UTC):" in out
-    indent = " " * 28
-    assert f"{indent}2023-11-14 22:13  Guest: turn 2\n" in out
+    assert "Bot         Earlier in this conversation (3 messages, times in UTC):" in out
+    indent = " " * 33
+    assert f"{indent}2023-11-14 22:13  Guest 4991: turn 2\n" in out
     assert out.splitlines()[-2:] == [
-        "2023-11-14 22:13:24  Bot    turn 3",
-        "2023-11-14 22:13:25  Guest  turn 4",
+        "2023-11-14 22:13:24  Bot         turn 3",
+        "2023-11-14 22:13:25  Guest 4991  turn 4",
     ]
 
 
@@ -292,6 +322,8 @@ def test_preview_counts_what_redaction_removes(bot: Bot) -> None:
         "Removed by history.redact, in all sessions:",
         "2023-11-14 22:13:20  user: 1 × card",
     ]
+    (removed,) = json.loads(bot.run("preview", "ann", "--json")[0])["removed"]
+    assert removed == {"at": 1_700_000_000_000, "who": "user", "rule": "card", "count": 1}
     bot.rasa.add("bob", conversation(1))
     assert bot.run("preview", "bob")[0].endswith("history.redact found nothing to remove.\n")
 
@@ -308,10 +340,14 @@ def test_an_operator_hands_over(bot: Bot) -> None:
     bot.ledger().close()
     bot.rasa.add("ann", [*conversation(3), {"event": "slot", "name": "name", "value": "Ann", "timestamp": 1.0}])
     out, _ = bot.run("handoff", "ann")
-    assert out.splitlines()[1:] == ["the bot is paused", "live: the agents have it"]
+    assert out.splitlines()[1:] == ["live: the agents have it"]
     (request,) = bot.desk.requests()
     said = [m for m in bot.desk.messages(request["request_id"]) if "rasa" in (m.get("attributes") or {})]
-    assert [(m["senderFullname"], m["text"]) for m in said] == [("Ann", "turn 0"), ("Bot", "turn 1"), ("Ann", "turn 2")]
+    assert [(m["senderFullname"], m["text"]) for m in said[1:]] == [
+        ("Ann", "turn 0"),
+        ("Bot", "turn 1"),
+        ("Ann", "turn 2"),
+    ]
     assert "pause" in [event["event"] for event in bot.rasa.events("ann")]
 
 
@@ -331,7 +367,7 @@ def test_an_operator_tries_again_what_failed(bot: Bot) -> None:
     _, err = bot.run("handoff", "ann", code=1)
     assert "failed: Tiledesk: POST /auth/signinAnonymously answered 403" in err
     bot.run("handoff", "ann")
-    assert bot.ledger().counts() == {State.FAILED: 1, State.LIVE: 1}
+    assert bot.ledger().handoffs.counts() == {Life.FAILED: 1, Life.LIVE: 1}
 
 
 def test_a_handoff_that_cannot_be(bot: Bot) -> None:
@@ -348,7 +384,7 @@ def test_a_handoff_that_cannot_be(bot: Bot) -> None:
     assert bot.desk.requests() == []
 
 
-def test_a_bot_that_cannot_be_paused_yet_is_told_of(bot: Bot) -> None:
+def test_nobody_is_handed_over_whom_agents_could_never_reach(bot: Bot) -> None:
     bot.ledger().close()
     store = bot.path.parent / "rasa.db"
     with closing(sqlite3.connect(store)) as database, database:
@@ -361,9 +397,9 @@ def test_a_bot_that_cannot_be_paused_yet_is_told_of(bot: Bot) -> None:
     bot.configure(
         relay="{rasa_url: 'http://127.0.0.1:9'}", more=f"tracker_store: {{type: SQL, dialect: sqlite, db: {store}}}\n"
     )
-    out, err = bot.run("handoff", "ann")
-    assert out.splitlines()[1:] == ["live: the agents have it"]
-    assert "the bot is not paused yet, an action server will try again" in err
+    _, err = bot.run("handoff", "ann", code=1)
+    assert "check relay.rasa_url: is Rasa running there?" in err
+    assert bot.desk.requests() == []
 
 
 # -- status -----------------------------------------------------------------------------------------------------------
@@ -385,43 +421,48 @@ def one_failed_one_live(bot: Bot) -> Bot:
 def test_status_is_a_table_without_texts(one_failed_one_live: Bot) -> None:
     out, _ = one_failed_one_live.run("status")
     lines = out.splitlines()
-    assert lines[1] == "asked: 0  importing: 0  live: 1  closed: 0  failing: 0  failed: 1"
-    assert lines[3].split() == ["SENDER", "STATE", "AGE", "ATTEMPTS", "HANDOFF", "LAST", "ERROR"]
+    assert lines[1] == "asked: 0  open: 0  live: 1  over: 0  failed: 1"
+    assert re.split(r"  +", lines[3]) == ["SENDER", "LIFE", "AGE", "STEPS LEFT", "ATTEMPTS", "HANDOFF", "LAST ERROR"]
     assert lines[4].startswith("ann     failed  ")
     assert "Tiledesk: POST /auth/signinAnonymously answered 403" in lines[4]
-    assert lines[5].startswith("ann     live    ")
+    assert re.match(r"ann     live    \d+ s +0 \+ \d +0 ", lines[5])
+    assert lines[-1] == "STEPS LEFT: to the agents + to the user"
     assert "turn 1" not in out
 
 
 def test_status_of_one_sender_has_the_history(one_failed_one_live: Bot) -> None:
     out, _ = one_failed_one_live.run("status", "ann")
-    assert "messages on their way: 0 to Tiledesk, 0 to the user" in out
+    assert "of ann: failed, it could not be carried out" in out
+    assert "steps left: 0 to the agents, " in out
     assert "answered 403" in out
     assert [line.split()[2] for line in out.splitlines() if line.startswith("  20")] == [
         "asked",
-        "failing",
         "failed",
         "asked",
-        "importing",
+        "open",
         "live",
     ]
 
 
 def test_status_for_programs(one_failed_one_live: Bot) -> None:
     told = json.loads(one_failed_one_live.run("status", "--json")[0])
-    assert told["counts"]["live"] == 1
-    assert [each["state"] for each in told["handoffs"]] == ["failed", "live"]
+    assert told["counts"] == {"asked": 0, "open": 0, "live": 1, "over": 0, "failed": 1}
+    assert [(each["life"], each["end"]) for each in told["handoffs"]] == [
+        ("failed", "it could not be carried out"),
+        ("live", None),
+    ]
     failed, live = json.loads(one_failed_one_live.run("status", "ann", "--json")[0])
     assert "answered 403" in failed["last_error"]
-    assert live["on_their_way"] == {"to_tiledesk": 0, "to_user": 0}
-    assert [step["state"] for step in live["history"]] == ["asked", "importing", "live"]
+    assert set(live["steps_left"]) == {"to_agents", "to_user"}
+    assert (live["steps_left"]["to_agents"], live["joined"], live["last_error"]) == (0, False, None)
+    assert [step["life"] for step in live["history"]] == ["asked", "open", "live"]
 
 
 def test_status_where_there_is_nothing(bot: Bot) -> None:
     assert "there is no" in bot.run("status", code=1)[1]
     assert not bot.ledger_file.exists()
     bot.ledger().close()
-    assert bot.run("status")[0].endswith("asked: 0  importing: 0  live: 0  closed: 0  failing: 0  failed: 0\n")
+    assert bot.run("status")[0].endswith("asked: 0  open: 0  live: 0  over: 0  failed: 0\n")
     assert bot.run("status", "ann", code=1)[1] == "ann was never handed over\n"
 
 

@@ -40,6 +40,11 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(there), f"{page.name} links to {target}"
 
 
+def test_the_pages_link_to_each_other() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert len(re.findall(r"\]\([^):\s]+\.md[^)]*\)", text)) > 20
+
+
 def test_the_changelog_is_of_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.findall(r"^## \[(\d[^\]]*)\]", changelog, re.MULTILINE)[0] == rasa_tiledesk.__version__
@@ -53,6 +58,8 @@ def fields(model: Any) -> dict[str, Any]:
 def in_words(default: Any) -> str:
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
+    if isinstance(default, settings.WaitLimit):
+        return f"{{after: {default.after}, then: {default.then}}}"
     if isinstance(default, list):
         return f"[{', '.join(default)}]"
     return "none" if default is None else str(default)
@@ -81,3 +88,13 @@ def test_the_example_of_testing_md_runs(tmp_path: Path, monkeypatch: pytest.Monk
     names: dict[str, Any] = {}
     exec(compile(example, "docs/testing.md", "exec"), names)
     names["test_an_agent_gets_the_conversation"](tmp_path, monkeypatch)
+
+
+def test_each_row_of_what_the_user_hears_has_a_live_test_and_no_test_a_row_that_is_not_there() -> None:
+    page = (ROOT / "docs" / "relay.md").read_text(encoding="utf-8")
+    table = page.split("| in Tiledesk | the user hears |\n|---|---|\n")[1].split("\n\n")[0]
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()]
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "live").glob("test_chat21_*.py"))
+    shown = re.findall(r'@row\("(.+)"\)', tests)
+    assert [row for row in rows if not any(row.startswith(begin) for begin in shown)] == []
+    assert [begin for begin in shown if not any(row.startswith(begin) for row in rows)] == []

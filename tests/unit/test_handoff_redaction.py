@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from rasa_tiledesk.handoff.conversation import latest_words, opening_messages, redactor, said_later, speakers
+from rasa_tiledesk.handoff.history import newest_messages, redactor, speakers
+from rasa_tiledesk.handoff.said import heard_last, said_of
+from rasa_tiledesk.ledger import Duty
 from rasa_tiledesk.settings import History
 from rasa_tiledesk.testing import Fault
 from tests.counting import calls
@@ -40,13 +42,14 @@ def test_a_value_named_once_leaves_in_no_turn_and_is_never_written_down(
     world.settings = {"history": {"redact": RULES, "import": mode}}
     events = saying(naming(conversation(100), named_at), 2, 50, 90, 101)
     worker = world.worker()
-    handoff = world.ask(events, worker=worker).handoff
+    handoff = world.ask(events).handoff
     assert handoff is not None
-    written = [json.dumps(dict(message.body)) for message in world.ledger.messages(handoff.id)]
-    world.work(worker, seconds=0)
-    shown = json.dumps(world.said(handoff)) + json.dumps(world.tiledesk.requests())
+    steps = world.ledger.lanes.all_steps(handoff.id, Duty.TO_AGENTS)
+    written = [json.dumps(dict(step.body)) for step in steps]
+    world.work(worker, seconds=2)
+    shown = json.dumps(world.tiledesk.messages(handoff.request_id)) + json.dumps(world.tiledesk.requests())
     assert shown.count("it is \\u2022\\u2022\\u2022\\u2022") >= 4
-    for text in (shown, *written, json.dumps(dict(handoff.context)), caplog.text):
+    for text in (shown, *written, json.dumps(dict(handoff.facts)), caplog.text):
         assert SPELT not in text
         assert SECRET not in text
 
@@ -55,11 +58,24 @@ def test_what_is_said_later_is_redacted_too(world: World) -> None:
     handoff = world.ask(conversation(2)).handoff
     assert handoff is not None
     later = [*naming(conversation(2), 2), {"event": "user", "text": SPELT, "timestamp": 1_800_000_000.0}]
-    history = History(redact=RULES)
-    said, _ = latest_words(later)
+    said, _ = heard_last(later, b"")
     assert said is not None
-    ((_, body),) = said_later([said], handoff, redactor(history, later))
-    assert body["text"] == "••••"
+    (step,) = said_of([said], handoff, redactor(History(redact=RULES), later), []).steps
+    assert step.body["message"]["text"] == "••••"
+
+
+def test_what_the_bot_may_have_to_answer_later_is_redacted_too(world: World) -> None:
+    handoff = world.ask(conversation(2)).handoff
+    assert handoff is not None
+    understood = {
+        "intent": {"name": "check_in", "confidence": 1.0},
+        "entities": [{"entity": "passport", "value": SECRET}, {"entity": "seats", "value": 2}],
+    }
+    later = [{"event": "user", "text": SPELT, "timestamp": 1_800_000_000.0, "parse_data": understood}]
+    said, _ = heard_last(later, b"")
+    assert said is not None
+    (step,) = said_of([said], handoff, redactor(History(redact=RULES), later), []).steps
+    assert step.body["said"] == {"intent": "check_in", "entities": {"passport": "••••", "seats": 2}}
 
 
 def test_what_agents_read_in_their_list_is_redacted(world: World) -> None:
@@ -67,17 +83,17 @@ def test_what_agents_read_in_their_list_is_redacted(world: World) -> None:
     events = conversation(3)
     events[2]["text"] = "4242 4242 4242 4242"
     worker = world.worker()
-    world.ask(events, worker=worker)
-    world.work(worker, seconds=0)
+    world.ask(events)
+    world.work(worker, seconds=2)
     assert world.tiledesk.requests()[0]["first_text"] == "•••• 4242"
 
 
 def test_the_opening_costs_a_glance_at_each_event_and_no_more() -> None:
-    by, history = speakers("0" * 32, "Ann"), History(redact=RULES)
+    by, history = speakers("0" * 32, {"user_name": "Ann"}), History(redact=RULES)
     events = naming(conversation(10_000), 2)
 
     def cost(of: list[dict[str, Any]]) -> int:
-        return calls(lambda: opening_messages(of, by, history))
+        return calls(lambda: newest_messages(of, by, history, b""))
 
     cost(events[-100:])  # what is made at the first use is made
     # A glance at each event for the values that must not leave is eight calls; making a turn of it is eighty.
@@ -92,10 +108,10 @@ def test_where_a_session_or_a_restart_began_agents_see_a_line(world: World) -> N
     events: list[Any] = [*first, *second[:4], {"event": "restart", "timestamp": 1_700_100_003.5}, *second[4:]]
     world.rasa.add("ann", events)
     worker = world.worker()
-    handoff = world.ask(events, worker=worker).handoff
+    handoff = world.ask(events).handoff
     assert handoff is not None
-    world.work(worker, seconds=0)
-    _, summary, *native = world.said(handoff)
+    world.work(worker, seconds=2)
+    summary, *native = world.said(handoff)
     assert "turn 3" in summary["text"]
     assert [message["text"].partition(",")[0] for message in native] == [
         *("turn 4", "turn 5", "A new session began", "turn 0", "turn 1"),
@@ -119,8 +135,8 @@ def test_agents_learn_who_the_user_is_and_tiledesk_no_address_to_mail_to(world: 
     events[-1]["metadata"] = {"assistant_id": "20260101-shop"}
     slots: dict[str, Any] = {"language": "de", "order.number": 17, "notes": "4242 4242 4242 4242", "private": "x"}
     worker = world.worker()
-    world.ask(events, worker=worker, name="Ann", email="ann@example.com", **slots)
-    world.work(worker, seconds=0)
+    world.ask(events, name="Ann", email="ann@example.com", **slots)
+    world.work(worker, seconds=2)
     (request,) = world.tiledesk.requests()
     assert {name: value for name, value in request["attributes"].items() if name.startswith("rasa_")} == {
         "rasa_bot": "20260101-shop",
@@ -137,14 +153,14 @@ def test_agents_learn_who_the_user_is_and_tiledesk_no_address_to_mail_to(world: 
 def test_who_was_a_guest_is_known_by_name_the_next_time(world: World) -> None:
     world.settings = {"requester": {"identity": "signed", "project_secret": world.tiledesk.project_secret}}
     worker = world.worker()
-    first = world.ask(conversation(2), worker=worker).handoff
-    world.work(worker, seconds=0)
+    first = world.ask(conversation(2)).handoff
+    world.work(worker, seconds=2)
     assert first is not None
-    assert contact(world.tiledesk.requests()[0])["fullname"] == f"Guest {first.id[:4]}"
+    assert str(contact(world.tiledesk.requests()[0])["fullname"]).startswith("Guest ")
     world.tiledesk.close_as_agent(first.request_id)
     world.work(worker, seconds=60)
-    world.ask(conversation(2), worker=worker, name="Ann")
-    world.work(worker, seconds=0)
+    world.ask(conversation(2), name="Ann")
+    world.work(worker, seconds=2)
     assert contact(world.tiledesk.requests()[0])["fullname"] == "Ann"
 
 
@@ -154,7 +170,7 @@ def test_what_agents_cannot_be_told_does_not_keep_the_user_from_them(
     attributes = "PATCH /{project}/requests/{request}/attributes"
     world.tiledesk.faults = lambda call: Fault("answer", status=403) if call.route == attributes else None
     worker = world.worker()
-    world.ask(conversation(2), worker=worker)
-    world.work(worker, seconds=0)
+    world.ask(conversation(2))
+    world.work(worker, seconds=2)
     assert world.tiledesk.requests()[0]["status"] == 200
     assert "agents see less of the user" in caplog.text

@@ -3,68 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import gzip
 import socket
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Callable
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rasa_tiledesk.deadline import Deadline
-from rasa_tiledesk.http import Http, NoAnswer, NotSent
+from rasa_tiledesk.http import Answer, Http, NoAnswer, NotSent
 from stack.processes import free_port
-
-Serve = Callable[[socket.socket], None]
-
-
-@contextmanager
-def server(serve: Serve) -> Iterator[str]:
-    """Hands each connection, in a thread of its own, to `serve`, then closes it."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def one(connection: socket.socket) -> None:
-        with connection:
-            serve(connection)
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=one, args=(connection,), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-
-
-def read(connection: socket.socket) -> bytes:
-    """A whole request: closing with some of it unread would reset the connection."""
-    data, wanted = b"", None
-    while wanted is None or len(data) < wanted:
-        chunk = connection.recv(65536)
-        if not chunk:
-            break
-        data += chunk
-        if wanted is None and b"\r\n\r\n" in data:
-            length = re.search(rb"(?i)content-length: (\d+)", data)
-            wanted = data.index(b"\r\n\r\n") + 4 + (int(length.group(1)) if length else 0)
-    return data
-
-
-def answering(raw: bytes) -> Serve:
-    def serve(connection: socket.socket) -> None:
-        read(connection)
-        connection.sendall(raw)
-
-    return serve
+from tests.unit.sockets import OK, answering, read, server
 
 
 def silent(connection: socket.socket) -> None:
@@ -77,7 +28,12 @@ def resetting(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+_PIECES = [
+    *(b"HTTP/1.1 ", b"200 OK\r\n", b"302 Found\r\n", b"100 Continue\r\n\r\n", b"204 \r\n", b"\r\n", b"\r\n\r\n", b"{}"),
+    *(b"Content-Length: 2\r\n", b"Content-Length: x\r\n", b"Transfer-Encoding: chunked\r\n", b"2\r\n{}\r\n0\r\n\r\n"),
+    *(b"Content-Encoding: gzip, br\r\n", b"Location: http://[x\r\n", b"Set-Cookie: a=b; expires=\xb2\r\n"),
+    *(b"Content-Type: text/html; charset=\r\n", b": no name\r\n", b"Connection: close\r\n"),
+]
 
 
 class TestNotSent:
@@ -98,9 +54,15 @@ class TestNotSent:
             Http().call("POST", url.replace("http:", "https:"), json={})
 
     def test_an_url_that_is_none(self) -> None:
-        for url in ("api.tiledesk.com/v3", "http://", "ftp://example.com/"):
+        labels = f"http://{'a' * 64}.example/"  # one is longer than 63
+        for url in ("api.tiledesk.com/v3", "http://", "ftp://example.com/", "http://[x/", "http://a:b/", labels):
             with pytest.raises(NotSent):
                 Http().call("GET", url)
+
+    def test_a_header_that_cannot_be_sent(self) -> None:
+        for value in ("a\nb", "\u20ac"):
+            with server(answering(OK)) as url, pytest.raises(NotSent):
+                Http().call("POST", url, json={}, headers={"Authorization": value})
 
     def test_the_url_is_not_shown(self) -> None:
         with pytest.raises(NotSent) as caught:
@@ -145,21 +107,6 @@ class TestNoAnswer:
             Http(read_timeout=0.1).call("GET", url)
         assert caught.value.timed_out
 
-    def test_a_body_that_trickles_ends_with_the_deadline(self) -> None:
-        gone = threading.Event()
-
-        def trickle(connection: socket.socket) -> None:
-            read(connection)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            with contextlib.suppress(OSError):
-                while not gone.wait(0.02):
-                    connection.sendall(b"1\r\nx\r\n")
-
-        with server(trickle) as url, pytest.raises(NoAnswer) as caught:
-            Http().call("GET", url, deadline=Deadline(0.3))
-        gone.set()
-        assert caught.value.timed_out
-
     def test_what_is_not_http(self) -> None:
         with server(answering(b"SSH-2.0-OpenSSH_9.2\r\n")) as url, pytest.raises(NoAnswer):
             Http().call("POST", url, json={})
@@ -194,7 +141,43 @@ class TestAnswers:
         with server(answering(raw)) as url:
             assert Http().call("POST", url, json={}).status == 302
 
-    def test_a_login_in_netrc_does_not_replace_our_header(
+    @pytest.mark.parametrize("location", [b"http://[x", b"//[", b"\xff\xfe", b"http://" + b"a" * 64 + b"/"])
+    def test_a_redirect_to_nowhere_is_returned_too(self, location: bytes) -> None:
+        raw = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
+        with server(answering(raw)) as url:
+            assert Http().call("POST", url, json={}).status == 302
+
+    def test_what_is_said_to_be_gzip_and_is_not_cannot_be_read(self) -> None:
+        raw = OK.replace(b"Content", b"Content-Encoding: gzip\r\nContent", 1)
+        with server(answering(raw)) as url, pytest.raises(NoAnswer, match="cannot be read"):
+            Http().call("GET", url)
+
+    def test_gzip_is_unpacked(self) -> None:
+        body = gzip.compress(b"[1]")
+        raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        with server(answering(raw)) as url:
+            assert Http().call("GET", url).json() == [1]
+
+    @pytest.mark.parametrize("length", [b"\xb2", b"-1", b"2, 2", b"0x2", b""])
+    def test_a_length_that_is_no_number_does_no_harm(self, length: bytes) -> None:
+        with server(answering(OK.replace(b": 2", b": " + length))) as url:
+            try:
+                assert Http().call("GET", url).body == b"{}"
+            except NoAnswer:
+                assert length == b"-1"  # as urllib3 has it
+
+    @pytest.mark.parametrize("body", [b"[" * 200_000, b"{", b"\xff", b"", b'{"a":' * 200_000])
+    def test_a_body_that_cannot_be_read_as_json_is_a_value_error(self, body: bytes) -> None:
+        with pytest.raises(ValueError, match=r".+"):
+            Answer(200, {}, body).json()
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.lists(st.sampled_from(_PIECES) | st.binary(max_size=8), max_size=12).map(b"".join))
+    def test_whatever_comes_back_is_an_answer_or_none(self, raw: bytes) -> None:
+        with server(answering(raw)) as url, contextlib.suppress(NoAnswer):
+            assert isinstance(Http().call("POST", url, json={}, deadline=Deadline(5)), Answer)
+
+    def test_a_login_in_netrc_or_in_the_url_does_not_replace_our_header(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: object
     ) -> None:
         netrc = f"{tmp_path}/netrc"
@@ -210,8 +193,10 @@ class TestAnswers:
         with server(serve) as url:
             Http().call("GET", url, headers={"Authorization": "JWT ours"})
             Http().call("GET", url)
+            Http().call("GET", url.replace("//", "//somebody:s3cret@"), headers={"Authorization": "JWT ours"})
         assert b"JWT ours" in seen[0]
         assert b"Authorization" not in seen[1]
+        assert b"JWT ours" in seen[2]
 
     def test_cookies_are_not_kept(self) -> None:
         seen: list[bytes] = []

@@ -90,3 +90,10 @@ def test_is_linear() -> None:
     stored = [{"event": "bot", "text": "beep", "timestamp": 1.5} for _ in range(100_000)]
 
     assert len(merge(stored, stored)) == 100_000
+
+
+def test_times_are_the_same_to_a_millionth_of_a_second() -> None:
+    said = {"event": "bot", "text": "beep", "timestamp": 1.5}
+
+    assert merge([said], [{**said, "timestamp": 1.5000004}]) == [said]
+    assert len(merge([said], [{**said, "timestamp": 1.5000006}])) == 2

@@ -45,7 +45,7 @@ def test_nobody_there_is_safe_to_repeat() -> None:
         closed.bind(("127.0.0.1", 0))
         error = failure(RasaClient(f"http://127.0.0.1:{closed.getsockname()[1]}", token=TOKEN))
 
-    assert (error.status, error.sent) == (None, False)
+    assert (error.status, error.sent, error.setup) == (None, False, False)
     assert "Connection refused" in str(error)
     assert "relay.rasa_url" in str(error)
 
@@ -61,7 +61,7 @@ def test_no_answer_may_have_taken_effect(client: RasaClient, rasa: FakeRasa) -> 
     rasa.fail_next("hang")
     error = failure(client, Deadline(0.3))
 
-    assert (error.status, error.sent) == (None, True)
+    assert (error.status, error.sent, error.setup) == (None, True, False)
     assert "no answer within" in str(error)
 
 
@@ -84,16 +84,34 @@ def test_a_failure_is_told_in_rasas_words(client: RasaClient, rasa: FakeRasa, st
     client.tracker("ann")  # the next call is fine
 
 
-def test_a_server_without_api_is_told(rasa: FakeRasa) -> None:
+@pytest.mark.parametrize(
+    ("status", "setup"), [(401, True), (403, True), (404, False), (409, False), (500, False), (503, False)]
+)
+def test_what_waiting_does_not_mend_is_told_apart(client: RasaClient, rasa: FakeRasa, status: int, setup: bool) -> None:
+    rasa.fail_next(status)
+
+    assert failure(client).setup is setup
+
+
+def test_a_server_without_api_is_told() -> None:
     with FakeRasa(api=False) as closed:
         client = RasaClient(closed.url)
-        for call in (client.check, lambda: client.tracker("ann")):
+        for call in (client.check, lambda: client.tracker("ann"), lambda: client.trigger_intent("ann", "greet")):
             with pytest.raises(RasaApiError, match="--enable-api") as refused:
                 call()
-            assert refused.value.status == 404
+            assert (refused.value.status, refused.value.setup) == (404, True)
+            assert "ann" not in str(refused.value)
 
 
-def test_another_server_is_told() -> None:
+@pytest.mark.parametrize(
+    ("answer", "words", "setup"),
+    [
+        ("200 OK", r"answered 200 \(check relay\.rasa_url: is that Rasa\?\)", True),
+        ("302 Found", r"answered 302 \(check relay\.rasa_url: is that Rasa\?\)", True),
+        ("502 Bad Gateway", r"answered 502 \(check relay\.rasa_url: is that Rasa\?\)", False),
+    ],
+)
+def test_another_server_is_told(answer: str, words: str, setup: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         page = b"<h1>It works!</h1>"
 
@@ -101,25 +119,28 @@ def test_another_server_is_told() -> None:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\nConnection: close\r\n\r\n"
+                head = f"HTTP/1.1 {answer}\r\nContent-Length: {len(page)}\r\nConnection: close\r\n\r\n"
                 connection.sendall(head.encode() + page)
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(RasaApiError, match=r"answered 200 \(check relay\.rasa_url: is that Rasa\?\)"):
+        with pytest.raises(RasaApiError, match=words) as failed:
             RasaClient(f"http://127.0.0.1:{listener.getsockname()[1]}").check()
         thread.join()
+    assert failed.value.setup is setup
 
 
 @pytest.mark.parametrize(
-    "sender_id", ["", "a b", "Zoë", "a%20b", "a?b", "a#b", "..", "a/../b", "./a", "a/.", "a\nb", "[a]"]
+    "sender_id",
+    ["", "a b", "+39 333 1", "anna müller", "Zoë", "a?b", "a#b", "..", "a/../b", "./a", "a/.", "a\nb", "a\x7f"],
 )
 def test_a_sender_id_that_rasa_cannot_be_told_is_not_sent(client: RasaClient, rasa: FakeRasa, sender_id: str) -> None:
     """It would be another conversation: the wrong user would read the agent's answer."""
     with pytest.raises(RasaApiError, match="cannot name this sender id") as refused:
         client.append_events(sender_id, [{"event": "pause"}])
 
-    assert refused.value.sent is False
+    assert (refused.value.sent, refused.value.setup) == (False, True)
+    assert "spaces" in str(refused.value)
     assert rasa.requests == []
 
 
@@ -152,3 +173,51 @@ def test_one_client_serves_many_threads(rasa: FakeRasa) -> None:
 
     said = [event["text"] for event in rasa.events("ann") if event["event"] == "bot"]
     assert sorted(said, key=int) == [str(n) for n in range(40)]
+
+
+def test_the_query_stays_quoted_where_the_path_is_not(client: RasaClient, rasa: FakeRasa) -> None:
+    """Also when it looks like the end of a path: the token has an `&`."""
+    rasa.says("auth0|5f7c%3F", "hello")
+    client.append_events("auth0|5f7c%3F", [{"event": "pause"}])
+
+    assert rasa.requests == [("POST", "/conversations/auth0|5f7c%3F/tracker/events")]
+    assert rasa.paused("auth0|5f7c%3F")
+
+
+def test_the_bot_of_the_fake_answers_what_it_hears(client: RasaClient, rasa: FakeRasa) -> None:
+    rasa.bot_answers = True
+    rasa.says("ann", "hello")
+    client.append_events("ann", [{"event": "pause"}])
+    rasa.says("ann", "a human?")
+    rasa.restart("ann")
+    rasa.says("ann", "hello again")
+
+    told = [message["text"] for message in rasa.delivered["callback"]]
+    assert told == ["answer to hello", "answer to hello again"]
+    assert [event["text"] for event in rasa.events("ann") if event["event"] == "bot"] == told
+
+
+def test_a_slow_channel_of_the_fake_takes_each_message_before_it_saves(client: RasaClient, rasa: FakeRasa) -> None:
+    rasa.channel_latency = 60
+    rasa.says("ann", "hello")
+    with pytest.raises(RasaApiError, match="no answer within"):
+        client.append_events(
+            "ann",
+            [{"event": "bot", "text": "one"}, {"event": "bot", "text": "two"}],
+            output_channel="latest",
+            side_effects=True,
+            deadline=Deadline(0.3),
+        )
+    with rasa.busy("ann"):  # it has given up
+        assert [message["text"] for message in rasa.delivered["callback"]] == ["one"]
+        assert "bot" not in [event["event"] for event in rasa.events("ann")]
+
+
+def test_a_channel_may_be_silent_for_as_long_as_the_deadline_says() -> None:
+    with FakeRasa() as rasa:
+        rasa.says("ann", "hello")
+        rasa.channel_latency = 0.4
+        client = RasaClient(rasa.url, http=Http(read_timeout=0.1))
+        said = [{"event": "bot", "text": "hi"}]
+        client.append_events("ann", said, output_channel="latest", side_effects=True, deadline=Deadline(10))
+        assert [event["text"] for event in rasa.events("ann") if event["event"] == "bot"] == ["hi"]

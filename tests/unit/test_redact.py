@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rasa_tiledesk.transcript import Button, Card, Redactor, Rule, Turn, finders, patterns, read_turns
 from rasa_tiledesk.transcript.patterns import pattern_problem
-from tests.counting import calls
+from tests.counting import calls, lines
 
 
 def said(entity: str, value: Any, text: str | None = None, *, start: int = 0, end: int = 0) -> dict[str, Any]:
@@ -35,6 +37,22 @@ def passport(value: Any) -> Redactor:
         ("4242424242424241", "4242424242424241"),
         ("order 10002345 of 2026-11-22 14:30, 59.90 EUR", "order 10002345 of 2026-11-22 14:30, 59.90 EUR"),
         ("42424242424242424242424242", "42424242424242424242424242"),
+        ("6304000000000000000", "•••• 0000"),
+        ("6304000000000000003", "6304000000000000003"),
+        ("63040000000000000000", "63040000000000000000"),
+        ("4242/4242/4242/4242", "•••• 4242"),
+        ("4242, 4242, 4242, 4242", "•••• 4242"),
+        ("4242:4242|4242 · 4242", "•••• 4242"),
+        ("4242•4242*4242+4242", "•••• 4242"),
+        ("4,2,4,2,4,2,4,2,4,2,4,2,4,2,4,2", "•••• 4242"),
+        ("42/42/42/42/42/42/42/42", "•••• 4242"),
+        ("3782/822463/10005", "•••• 0005"),
+        ("4242&nbsp;4242&#160;4242&#xA0;4242", "•••• 4242"),
+        ("4242%204242%204242%204242", "•••• 4242"),
+        ("".join(f"{digit}\ufe0f\u20e3" for digit in "4242424242424242"), "•••• 4242"),
+        (" ".join(f"{digit}\ufe0f\u20e3" for digit in "4242424242424242"), "•••• 4242"),
+        ("\\u0034242424242424242", "•••• 4242"),
+        ("22.11.2026, 14:30:15 and 30.11.2026, 14:30:20", "22.11.2026, 14:30:15 and 30.11.2026, 14:30:20"),
     ],
 )
 def test_cards(text: str, left: str) -> None:
@@ -50,6 +68,8 @@ def test_cards(text: str, left: str) -> None:
         ("NO93-8601-1117-947", "NO•• •••• 7947"),
         ("DE88 3704 0044 0532 0130 00", "DE88 3704 0044 0532 0130 00"),
         ("AB12 CD34 of the catalogue", "AB12 CD34 of the catalogue"),
+        ("DE89/3704/0044/0532/0130/00", "DE•• •••• 3000"),
+        ("DE89%203704%200044%200532%200130%2000", "DE•• •••• 3000"),
     ],
 )
 def test_ibans(text: str, left: str) -> None:
@@ -65,6 +85,15 @@ def test_ibans(text: str, left: str) -> None:
         ("josé@müller.de", "•••@•••"),
         ("ann＠example.com", "•••@•••"),
         ("2 pairs @ 5.30 each, @home", "2 pairs @ 5.30 each, @home"),
+        ("a&b@x.io, a=b@x.io", "•••@•••, •••@•••"),
+        ("jose\u0301@mu\u0308ller.de", "•••@•••"),
+        ("संपर्क@उदाहरण.भारत, почта@пример.рф, คน@ไทย.ไทย, 用户@例子.中国", "•••@•••, •••@•••, •••@•••, •••@•••"),
+        ("ann%2540example.com", "•••@•••"),
+        ("ann&#64;example.com, ann&commat;example.com", "•••@•••, •••@•••"),
+        ("ann\\u0040example.com", "•••@•••"),
+        ("https://x.y/?mail=a%26b%40x.io&n=1", "https://x.y/?mail=•••@•••&n=1"),
+        ("ann@ex%61mple.c%6Fm", "•••@•••"),
+        ("mailto:ann@x.io?subject=hi", "mailto:•••@•••?subject=hi"),
     ],
 )
 def test_emails(text: str, left: str) -> None:
@@ -80,6 +109,10 @@ def test_emails(text: str, left: str) -> None:
         ("", "0176 12345678 and order 10002345", "0176 12345678 and order 10002345"),
         ("DE", "0176 12345678 and order 10002345", "•••• 78 and order 10002345"),
         ("US", "(650) 253-0000 on 2026-11-22 14:30", "•••• 00 on 2026-11-22 14:30"),
+        ("", "tel=%2B4917612345678&x=1", "tel=•••• 78&x=1"),
+        ("", "+49_176_12345678 or +49,176,12345678", "•••• 78 or •••• 78"),
+        ("", "&#43;49&nbsp;176&nbsp;12345678", "•••• 78"),
+        ("DE", "0176_12345678, 1,500,000 EUR", "•••• 78, 1,500,000 EUR"),
     ],
 )
 def test_phones(country: str, text: str, left: str) -> None:
@@ -106,6 +139,16 @@ def test_phones(country: str, text: str, left: str) -> None:
         (True, "True", "True"),
         (None, "None", "None"),
         ("👍🏽", "👍🏽 ok", "👍🏽 ok"),
+        (
+            "München",
+            r'/x{"city": "M\u00fcnchen"} M%C3%BCnchen M%FCnchen M&uuml;nchen',
+            '/x{"city": "••••"} •••• •••• ••••',
+        ),
+        ("M%C3%BCnchen", "München", "••••"),
+        ("Tom & Co", "Tom &amp; Co, Tom%20%26%20Co", "••••, ••••"),
+        ("abc%41def", "abc%41def", "••••"),
+        ('say "abc"', r"say \"abc\"", r"••••\""),
+        ({"deep": [1234567, {"x": 7654321.0}]}, "1234567 7654321", "•••• ••••"),
     ],
 )
 def test_values_of_entities(value: Any, text: str, left: str) -> None:
@@ -235,3 +278,55 @@ def test_phone_numbers_need_their_package_and_a_country_that_is_one(monkeypatch:
 
 def test_patience_is_short() -> None:
     assert patterns.PATIENCE <= 0.1
+
+
+def test_what_a_reader_puts_together_is_one_whatever_fields_of_a_turn_it_stands_in() -> None:
+    remove = Redactor([Rule("card"), Rule("iban"), Rule("slot", "name")], [], {"name": "Anna Lee"})
+    card = remove.turn(Turn("1", "bot", 1.0, cards=(Card("4242 4242", "4242 4242"),))).cards[0]
+    assert (card.title, card.subtitle) == ("•••• 4242", "••••")
+    listed = remove.turn(
+        Turn("1", "bot", 1.0, custom=["DE89 3704", "0044 0532", "0130 00", {"x": [4242, 4242, 4242, 4242]}])
+    )
+    assert listed.custom == ["DE•• •••• 3000", "••••", "••••", {"x": ["•••• 4242", "••••", "••••", "••••"]}]
+    named = remove.turn(Turn("1", "bot", 1.0, "by Anna", buttons=(Button("Lee"), Button("no"))))
+    assert (named.text, [button.title for button in named.buttons]) == ("by ••••", ["••••", "no"])
+
+
+def test_numbers_in_a_list_that_are_no_card_stay() -> None:
+    prices = [12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95]
+    assert Redactor([Rule("card")]).turn(Turn("1", "bot", 1.0, custom=prices)).custom == prices
+
+
+def test_a_pattern_finds_what_is_read_as_well_as_what_is_written() -> None:
+    remove = Redactor([Rule("pattern", r"^PIN \d{4}$"), Rule("pattern", "code%20[a-z]+")])
+    assert remove.text("PIN%201234") == "••••"
+    assert remove.text("code%20abc") == "••••"
+    turn = remove.turn(Turn("1", "bot", 1.0, "PIN 1234", buttons=(Button("PIN 5678"),)))
+    assert (turn.text, turn.buttons[0].title) == ("••••", "••••")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a" * 1_000, "a" * 10),
+        ("a" * 1_000, "a####"),
+        ("a#" * 500, "a#"),
+        ("a#" * 499 + "aa", "a#"),
+        ("a " * 500 + "b", "a "),
+    ],
+)
+def test_a_value_is_searched_in_a_time_that_grows_with_the_text_and_not_with_the_value(value: str, text: str) -> None:
+    """Counted in lines of Python, which are the same on any machine."""
+    remove = Redactor([Rule("slot", "x")], [], {"x": value})
+    assert lines(lambda: remove.text(text * (30_000 // len(text)))) < 30_000 * 40
+
+
+def test_the_limits_that_the_documentation_names() -> None:
+    """Each with its example; who mends one takes it out of docs/redaction.md."""
+    rules = [Rule("card"), Rule("email"), Rule("phone"), Rule("slot", "x")]
+    remove = Redactor(rules, [], {"x": "secret"})
+    page = (Path(__file__).parents[2] / "docs" / "redaction.md").read_text()
+    examples = re.findall(r"^- .*?stays?: `(.+?)`$", page, re.MULTILINE)
+    assert len(examples) >= 6
+    for example in examples:
+        assert remove.text(example) == example

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable
 
 import pytest
@@ -14,9 +13,7 @@ from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import (
     TiledeskDisconnected,
     TiledeskError,
-    TiledeskForbidden,
     TiledeskNonsense,
-    TiledeskNotFound,
     TiledeskRateLimited,
     TiledeskRefused,
     TiledeskServerError,
@@ -28,6 +25,7 @@ from rasa_tiledesk.errors import (
 from rasa_tiledesk.http import Http
 from rasa_tiledesk.testing import FakeTiledesk, Fault
 from rasa_tiledesk.tiledesk import AgentLogin, BasicLogin, BotCredential, EndUser, TiledeskClient
+from rasa_tiledesk.tiledesk.credentials import Signer
 from rasa_tiledesk.tiledesk.outgoing import BODY_LIMIT
 from stack.processes import free_port
 
@@ -82,6 +80,10 @@ UNCERTAIN: Sequence[tuple[Fault, type[TiledeskError]]] = [
     (Fault.reset(), TiledeskDisconnected),
     (Fault.answer(502, after=True), TiledeskServerError),
     (Fault.answer(500), TiledeskServerError),
+    (Fault.answer(302), TiledeskNonsense),
+    (Fault.answer(400, after=True), TiledeskNonsense),
+    (Fault.answer(408, after=True), TiledeskNonsense),
+    (Fault.answer(425), TiledeskNonsense),
     (Fault.garbage(after=True), TiledeskNonsense),
 ]
 
@@ -128,6 +130,26 @@ class TestRepeating:
             client.messages(REQUEST)
         assert desk.count(GET) == 3
 
+    def test_looking_for_requests_is_repeated(self, desk: FakeTiledesk, client: TiledeskClient) -> None:
+        desk.fail("GET /{project}/requests", Fault.answer(503))
+        assert client.requests(channel="rasa") == []
+        assert desk.count("GET /{project}/requests") == 2
+
+    def test_making_giving_a_secret_and_removing_a_webhook_are_repeated(
+        self, desk: FakeTiledesk, client: TiledeskClient
+    ) -> None:
+        calls = [
+            "POST /{project}/subscriptions",
+            *(f"{how} /{{project}}/subscriptions/{{subscription}}" for how in ("PUT", "DELETE")),
+        ]
+        for call in calls:
+            desk.fail(call, Fault.answer(503))
+        hook = client.subscribe("message.create", "http://127.0.0.1:9/").id
+        client.set_secret(hook, "s" * 32)
+        client.unsubscribe(hook)
+        assert [desk.count(call) for call in calls] == [2, 2, 2]
+        assert client.subscriptions() == []
+
     def test_what_was_never_sent_is_repeated_even_a_message(self, desk: FakeTiledesk, pauses: list[float]) -> None:
         client = TiledeskClient(
             f"http://127.0.0.1:{free_port()}", "p", credential=BasicLogin("a@b.c", "x"), sleep=pauses.append
@@ -152,7 +174,7 @@ class TestRepeating:
             client.within(Deadline(5)).send_message(REQUEST, line(jane.id))
         assert (caught.value.retry_after, pauses) == (60.0, [])
 
-    @pytest.mark.parametrize("status", [400, 403, 404, 413, 422])
+    @pytest.mark.parametrize("status", [403, 404, 413])
     def test_a_refusal_is_not_repeated(
         self, desk: FakeTiledesk, client: TiledeskClient, jane: EndUser, status: int
     ) -> None:
@@ -246,6 +268,84 @@ class TestToken:
             client.messages(REQUEST)
         assert (desk.count(SIGN_IN), desk.count(GET)) == (2, 2)
 
+    def test_a_sign_in_of_another_thread_is_waited_for_within_the_deadline(self) -> None:
+        asked, over = threading.Event(), threading.Event()
+
+        def sign_in(login: AgentLogin, deadline: Deadline) -> str:
+            asked.set()
+            over.wait(10)
+            return "JWT new"
+
+        signer = Signer(AgentLogin("a@b.c", "x"), sign_in, project_id="p")
+        with ThreadPoolExecutor(1) as threads:
+            other = threads.submit(signer.header, Deadline(10))
+            assert asked.wait(10)
+            try:
+                assert signer.renew("JWT old")
+                with pytest.raises(TiledeskUnreachable, match="another call's sign-in"):
+                    signer.header(Deadline(0.01))
+            finally:
+                over.set()
+            assert other.result(10) == "JWT new"
+
+    def test_threads_that_wait_for_one_sign_in_share_its_refusal_and_the_next_call_asks_again(self) -> None:
+        asked, waiting, over = threading.Event(), threading.Event(), threading.Event()
+        tries: list[str] = []
+
+        def sign_in(login: AgentLogin, deadline: Deadline) -> str:
+            tries.append(login.email)
+            asked.set()
+            over.wait(10)
+            raise TiledeskServerError("POST /auth/signin", "broken", status=500)
+
+        def clock() -> float:
+            waiting.set()
+            return 0.0
+
+        signer = Signer(AgentLogin("a@b.c", "x"), sign_in, project_id="p")
+        late = Deadline(10, clock=clock)
+        waiting.clear()
+        with ThreadPoolExecutor(2) as threads:
+            both = [threads.submit(signer.header, Deadline(10))]
+            assert asked.wait(10)
+            both.append(threads.submit(signer.header, late))
+            assert waiting.wait(10)
+            over.set()
+            for one in both:
+                with pytest.raises(TiledeskServerError):
+                    one.result(10)
+        assert len(tries) == 1
+        with pytest.raises(TiledeskServerError):
+            signer.header(Deadline(10))
+        assert len(tries) == 2
+
+    def test_who_waited_for_a_sign_in_that_got_no_answer_asks_by_itself(self) -> None:
+        asked, waiting, over = threading.Event(), threading.Event(), threading.Event()
+
+        def sign_in(login: AgentLogin, deadline: Deadline) -> str:
+            if over.is_set():
+                return "JWT new"
+            asked.set()
+            over.wait(10)
+            raise TiledeskTimeout("POST /auth/signin", "no answer in time")
+
+        def clock() -> float:
+            waiting.set()
+            return 0.0
+
+        signer = Signer(AgentLogin("a@b.c", "x"), sign_in, project_id="p")
+        patient = Deadline(10, clock=clock)
+        waiting.clear()
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(signer.header, Deadline(10))
+            assert asked.wait(10)
+            second = threads.submit(signer.header, patient)
+            assert waiting.wait(10)
+            over.set()
+            with pytest.raises(TiledeskTimeout):
+                first.result(10)
+            assert second.result(10) == "JWT new"
+
     def test_a_bot_and_a_basic_login_never_sign_in(self, desk: FakeTiledesk) -> None:
         for credential in (BotCredential(*desk.bot), BasicLogin(*desk.owner)):
             TiledeskClient(desk.url, desk.project_id, credential=credential).check_credential()
@@ -282,6 +382,13 @@ class TestSplitting:
         assert desk.count(self.MULTI) == 0
 
 
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("message", "problem"),
     [
@@ -293,8 +400,12 @@ class TestSplitting:
         ({"sender": "u", "text": "x", "attributes": "x"}, "attributes must be a mapping"),
         ({"sender": "u", "text": "x", "channel": "rasa"}, "channel must be a mapping"),
         ({"sender": "u", "text": "x", "attributes": {"templateProcessor": True}}, "execute"),
+        ({"sender": "u", "text": "x", "attributes": {"microlanguage": True}}, "execute"),
         ({"sender": "u", "text": "x", "attributes": {"a": [{"b.c": 1}]}}, "key in attributes"),
         ({"sender": "u", "text": "x", "attributes": {"a": float("nan")}}, "JSON"),
+        ({"sender": "u", "text": "x", "attributes": {"a": b"x"}}, "must be JSON"),
+        ({"sender": "u", "text": "x", "attributes": {"a": nested(100_000)}}, "nested deeper"),
+        ({"sender": "u", "text": "x", "metadata": {"a": nested(100_000)}}, "nested deeper"),
         (None, "mapping"),
     ],
 )
@@ -304,6 +415,15 @@ def test_what_tiledesk_cannot_take_is_refused_before_it_is_sent(
     with pytest.raises(ValueError, match=problem):
         client.send_message(REQUEST, message)
     assert desk.count(POST) == 0
+
+
+@pytest.mark.parametrize("first_text", ["", None, 7, ["x"]])
+def test_a_request_without_words_is_refused_before_it_is_sent(
+    desk: FakeTiledesk, client: TiledeskClient, first_text: Any
+) -> None:
+    with pytest.raises(ValueError, match="first_text must be a string that is not empty"):
+        client.create_request(request_id=REQUEST, sender="u", sender_name="Jane", first_text=first_text)
+    assert desk.count("POST /{project}/requests") == 0
 
 
 @pytest.mark.parametrize("user_id", ["", "5e2c35c8f0dbc10017bb3aac", "abcdefghijkl", "äöüäöü"])
@@ -353,103 +473,6 @@ class TestSecrets:
         )
         for secret in ("s3cret", REQUEST, desk.owner[1], "secret="):
             assert secret not in shown
-
-
-class Canned:
-    """Answers every call with the same bytes."""
-
-    def __init__(self, status: int, body: bytes, **headers: str) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                    self.send_header(name.replace("_", "-"), value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def __enter__(self) -> TiledeskClient:
-        credential = BasicLogin("a@b.c", "x")
-        return TiledeskClient(self.url, "p", credential=credential, sleep=lambda _: None)
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class TestAnswers:
-    def test_a_redirect_says_where_to_and_names_the_url(self) -> None:
-        with (
-            Canned(301, b"", Location="https://user:pw@api.example.com/v3/requests/secret-id?token=x") as client,
-            pytest.raises(TiledeskRefused, match=r"redirects to api\.example\.com .*tiledesk\.url") as caught,
-        ):
-            client.departments()
-        assert "secret-id" not in str(caught.value)
-        assert "pw" not in str(caught.value)
-
-    def test_a_proxys_web_page_is_named_by_its_title(self) -> None:
-        page = b"<html><head><title>502 Bad\n Gateway</title></head></html>"
-        with Canned(502, page) as client, pytest.raises(TiledeskServerError, match=r"502 Bad Gateway.*tiledesk\.url"):
-            client.departments()
-
-    def test_a_web_page_as_success_is_nonsense(self) -> None:
-        with Canned(200, b"<html>") as client, pytest.raises(TiledeskNonsense, match=r"not JSON.*tiledesk\.url"):
-            client.departments()
-
-    def test_another_shape_is_nonsense(self) -> None:
-        for body in (b"{}", b"[{}]", b"null", b'["x"]'):
-            with Canned(200, body) as client, pytest.raises(TiledeskNonsense):
-                client.departments()
-
-    def test_success_false_is_a_refusal(self) -> None:
-        with (
-            Canned(200, b'{"success":false,"msg":"Please pass email and password."}') as client,
-            pytest.raises(TiledeskRefused, match="Please pass email"),
-        ):
-            client.is_open()
-
-    @pytest.mark.parametrize(
-        ("body", "words"),
-        [
-            (b'{"success":false,"msg":"one"}', "one"),
-            (b'{"success":false,"message":"two"}', "two"),
-            (b'{"error":"three"}', "three"),
-            (b'{"err":"four"}', "four"),
-            (b'{"success":false,"msg":{"errorCode":1010,"msg":"five"}}', "five"),
-            (
-                b'{"errors":[{"msg":"Invalid value","param":"email","value":"jane@example.com"}]}',
-                "email: Invalid value",
-            ),
-            (b'{"errors":["six"]}', "six"),
-            (b"seven", "seven"),
-            (b"", "no reason given"),
-            (b"[]", "no reason given"),
-        ],
-    )
-    def test_every_shape_of_refusal_is_read(self, body: bytes, words: str) -> None:
-        with Canned(422, body) as client, pytest.raises(TiledeskRefused) as caught:
-            client.departments()
-        assert caught.value.detail == words
-
-    def test_a_404_of_a_web_server_names_the_url(self) -> None:
-        with (
-            Canned(404, b"<title>Not Found</title>") as client,
-            pytest.raises(TiledeskNotFound, match=r"tiledesk\.url"),
-        ):
-            client.check_credential()
-
-    def test_an_unknown_role_problem_says_what_is_needed(self) -> None:
-        with (
-            Canned(403, b'{"success":false,"msg":"you dont have the required role."}') as client,
-            pytest.raises(TiledeskForbidden, match="needs the role agent"),
-        ):
-            client.check_credential()
 
 
 def test_closing_the_fake_lets_go_of_calls_that_hang() -> None:

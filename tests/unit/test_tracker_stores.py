@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import socket
@@ -19,10 +20,13 @@ from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import TrackerStoreError
 from rasa_tiledesk.trackers import TrackerReader, open_reader
 from rasa_tiledesk.trackers.custom import CustomReader
-from rasa_tiledesk.trackers.dynamo import DynamoReader
 from rasa_tiledesk.trackers.rasa_api import RasaApiReader
 from rasa_tiledesk.trackers.reading import in_time
 from rasa_tiledesk.trackers.redis_store import RedisReader
+from tests.contract.written_stores import DynamoStore, MongoStore, RedisStore
+from tests.counting import all_readers_ended
+from tests.unit.sockets import read as heard
+from tests.unit.sockets import server
 
 PASSWORD = "p@ss:w/rd"
 VAULT = {"source": "secrets_manager.vault", "secret_key": "k"}
@@ -45,11 +49,13 @@ def failure(section: Mapping[str, Any], seconds: float = 3) -> str:
     [
         ({"type": "redis", "port": "abc"}, "tracker_store.port must be a number"),
         ({"type": "redis", "db": "x"}, "tracker_store.db must be a number"),
+        ({"type": "redis", "db": float("inf")}, "tracker_store.db must be a number"),
         ({"type": "redis", "url": "redis://cache"}, "tracker_store.url must be a host"),
         ({"type": "redis", "password": VAULT}, "tracker_store.password must be text"),
         ({"type": "redis", "deployment_mode": "ring"}, "one of standard, cluster, sentinel"),
         ({"type": "redis", "deployment_mode": "sentinel"}, "tracker_store.endpoints must list the sentinels"),
         ({"type": "redis", "deployment_mode": "cluster", "endpoints": ["a:b"]}, "list of host:port"),
+        ({"type": "redis", "deployment_mode": "cluster", "endpoints": 5}, "list of host:port"),
         ({"type": "mongod", "url": f"mongodb://u:{PASSWORD}@host"}, "percent-encoded"),
         ({"type": "mongod", "url": "host:port"}, "tracker_store.url is no MongoDB URL"),
         ({"type": "mongod", "username": VAULT}, "tracker_store.username must be text"),
@@ -148,22 +154,53 @@ def test_a_read_that_never_ends_is_given_up() -> None:
     over.set()
 
 
+@pytest.mark.parametrize("at", ["redis", "redis-sentinel", "mongod"], indirect=True)
+def test_a_server_that_never_comes_to_an_end_leaves_no_thread_behind(at: Any) -> None:
+    """A byte now and then, for ever: each begins a socket's timeout anew."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=talk_for_ever, args=(listener,), daemon=True).start()
+        assert "(check its" in failure(at(listener.getsockname()[1]), seconds=0.5)
+        assert all_readers_ended()
+
+
+def talk_for_ever(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            threading.Thread(target=trickle, args=(listener.accept()[0],), daemon=True).start()
+
+
+def trickle(connection: socket.socket) -> None:
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(b"$100000\r\n" if connection.recv(100)[:1] == b"*" else b"\x00\xff\x00\x00")
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.02)
+
+
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Any:
+def held() -> Any:
     """Let Redis hold this."""
 
     def hold(value: Any) -> TrackerReader:
-        raw = value if isinstance(value, (bytes, type(None))) else json.dumps(value).encode()
-        monkeypatch.setattr(RedisReader, "_get", lambda *_: raw)
-        return opened({"type": "redis"})
+        store = RedisStore()
+        if value is not None:
+            store.put("ann", value if isinstance(value, bytes) else json.dumps(value).encode())
+        return store.open()
 
     return hold
 
 
-@pytest.mark.parametrize("value", [b"\x80\x04pickle", b"", "text", 5, [1], {"name": "ann"}, {"events": None}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(b"\x80\x04pickle", b"", "text", 5, [1], {"name": "ann"}, {"events": None}),
+        b'{"events": ' + b"[" * 200_000,
+        b'{"events": [' + b"9" * 5_000 + b"}",
+    ],
+)
 def test_a_value_of_redis_that_is_no_conversation_is_told(held: Any, value: Any) -> None:
     with pytest.raises(TrackerStoreError, match=r"no conversation \(check key_prefix\)"):
-        held(value).events("ann", deadline=Deadline(3))
+        held(value).events("ann", deadline=Deadline(10))
 
 
 def test_leaves_garbage_out_and_counts_it(held: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -175,12 +212,17 @@ def test_leaves_garbage_out_and_counts_it(held: Any, caplog: pytest.LogCaptureFi
     assert "secret" not in caplog.text
 
 
-def dynamo_of(monkeypatch: pytest.MonkeyPatch, *items: Any) -> TrackerReader:
-    monkeypatch.setattr(DynamoReader, "_items", lambda *_: list(items))
-    return opened({"type": "dynamo"})
+def test_a_byte_that_is_no_utf_8_does_not_hide_the_rest(held: Any) -> None:
+    (event,) = held(b'{"events": [{"event": "user", "text": "a\xffb"}]}').events("ann", deadline=Deadline(3))
+    assert event["text"] == "a\ufffdb"
 
 
-def test_dynamos_numbers_are_as_the_other_stores_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def dynamo(monkeypatch: pytest.MonkeyPatch) -> DynamoStore:
+    return DynamoStore(monkeypatch)
+
+
+def test_dynamos_numbers_are_as_the_other_stores_hold_them(dynamo: DynamoStore) -> None:
     event = {
         "event": {"S": "bot"},
         "timestamp": {"N": "1795371246"},
@@ -188,7 +230,8 @@ def test_dynamos_numbers_are_as_the_other_stores_hold_them(monkeypatch: pytest.M
         "data": {"M": {"page": {"N": "3"}, "price": {"N": "2.500000000"}, "big": {"N": "1E+30"}, "on": {"BOOL": True}}},
         "list": {"L": [{"S": "a"}, {"N": "-4.0"}]},
     }
-    (found,) = dynamo_of(monkeypatch, {"events": {"L": [{"M": event}]}}).events("ann", deadline=Deadline(3))
+    dynamo.put("ann", {"L": [{"M": event}]})
+    (found,) = dynamo.open().events("ann", deadline=Deadline(10))
 
     assert found == {
         "event": "bot",
@@ -200,17 +243,26 @@ def test_dynamos_numbers_are_as_the_other_stores_hold_them(monkeypatch: pytest.M
     assert [type(found["timestamp"]), type(found["data"]["page"])] == [float, int]
 
 
-def test_what_rasa_pro_appended_twice_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_rasa_pro_appended_twice_is_given_once(dynamo: DynamoStore) -> None:
     one, two = ({"M": {"event": {"S": "user"}, "timestamp": {"N": time}}} for time in ("1.5", "2.5"))
+    dynamo.put("ann", {"L": [one, two, one, two]})
+    dynamo.put("bob", None)
 
-    found = dynamo_of(monkeypatch, {"events": {"L": [one, two, one, two]}}, {}).events("ann", deadline=Deadline(3))
-    assert [event["timestamp"] for event in found] == [1.5, 2.5]
+    assert [event["timestamp"] for event in dynamo.open().events("ann", deadline=Deadline(10))] == [1.5, 2.5]
+    assert dynamo.open().events("bob", deadline=Deadline(10)) == []
 
 
-@pytest.mark.parametrize("events", [{"S": "text"}, {"N": "5"}, {"L": [5]}, {"L": [{"N": "x"}]}, {}, None])
-def test_an_item_of_dynamo_that_is_no_conversation_is_told(events: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("events", [{"S": "text"}, {"N": "5"}, {"M": {}}, {"NULL": True}, {"BOOL": True}])
+def test_an_item_of_dynamo_that_is_no_conversation_is_told(events: Any, dynamo: DynamoStore) -> None:
+    dynamo.put("ann", events)
     with pytest.raises(TrackerStoreError, match=r"no conversation \(check its table_name\)"):
-        dynamo_of(monkeypatch, {"events": events}).events("ann", deadline=Deadline(3))
+        dynamo.open().events("ann", deadline=Deadline(10))
+
+
+def test_mongodb_tells_a_missing_collection() -> None:
+    store = MongoStore()
+    with pytest.raises(TrackerStoreError, match=r"no collection '\w+' in the database 'rasa' \(check its db and coll"):
+        store.open().events("ann", deadline=Deadline(10))
 
 
 OWN = """
@@ -278,9 +330,41 @@ def test_another_class_is_read_through_rasa_and_why(path: str, why: str, caplog:
         open_reader({"type": path}, rasa_url=None, rasa_token=None)
 
 
+def test_what_stands_for_a_class_by_mistake_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    section = {"type": f"postgresql://u:{PASSWORD}@host/rasa"}
+    with caplog.at_level(logging.INFO):
+        assert isinstance(opened(section), RasaApiReader)
+    assert "tracker_store.type: which cannot be imported here: ValueError" in caplog.text
+    assert PASSWORD not in caplog.text
+    assert "set relay.rasa_url" in failure_without_rasa(section)
+
+
+def failure_without_rasa(section: Mapping[str, Any]) -> str:
+    with pytest.raises(TrackerStoreError) as caught:
+        open_reader(section, rasa_url=None, rasa_token=None)
+    assert PASSWORD not in str(caught.value)
+    return str(caught.value)
+
+
 def test_drivers_are_imported_for_their_own_store_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("redis", "pymongo", "boto3"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
 
     assert opened({"type": "SQL", "db": str(tmp_path / "x.db")})
     assert opened({})
+
+
+def test_dynamo_is_asked_for_what_was_saved_a_moment_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        asked.append(heard(connection))
+        connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"Items": []}')
+
+    with server(answer) as url:
+        for name, value in {**AWS, "AWS_ENDPOINT_URL": url}.items():
+            monkeypatch.setenv(name, value)
+        assert opened({"type": "dynamo"}).events("ann", deadline=Deadline(5)) == []
+    question = json.loads(asked[0].partition(b"\r\n\r\n")[2])
+    assert question["ConsistentRead"] is True
+    assert question["TableName"] == "states"

@@ -8,16 +8,20 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import TrackerStoreError
 from rasa_tiledesk.testing.fake_rasa import FakeRasa
-from rasa_tiledesk.trackers import TrackerReader, open_reader
+from rasa_tiledesk.trackers import TrackerReader, open_reader, sql
 from rasa_tiledesk.trackers.rasa_api import RasaApiReader
 from rasa_tiledesk.trackers.sql import SqlReader
+from tests.counting import all_readers_ended
+from tests.postgres_wire import PostgresWire
 
 PASSWORD = "p@ss:w/rd"
 
@@ -84,9 +88,6 @@ def say(path: Path, *events: Any) -> None:
     ],
 )
 def test_understands_rasas_parameters(section: Mapping[str, Any], url: str) -> None:
-    needs = {"psycopg2", "pymysql"} & set(url.replace("+", ":").split(":"))
-    for driver in needs:
-        pytest.importorskip(driver)
     reader = reader_of(section)
 
     assert isinstance(reader, SqlReader)
@@ -108,7 +109,6 @@ def test_understands_rasas_parameters(section: Mapping[str, Any], url: str) -> N
 def test_honours_the_schema_where_rasa_does(
     section: Mapping[str, Any], schema: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("psycopg2")
     monkeypatch.setenv("POSTGRESQL_SCHEMA", "rasa")
     reader = reader_of(section)
 
@@ -119,7 +119,9 @@ def test_honours_the_schema_where_rasa_does(
 @pytest.mark.parametrize(
     ("section", "why"),
     [
-        ({"dialect": "postgres", "url": "db"}, "tracker_store.dialect: SQLAlchemy does not know 'postgres'"),
+        ({"dialect": "postgres", "url": "db"}, "tracker_store.dialect: SQLAlchemy does not know it; expected"),
+        ({"dialect": f"postgresql://u:{PASSWORD}@host/rasa"}, "tracker_store.dialect: SQLAlchemy does not know it"),
+        ({"dialect": "mysql", "query": True}, "query keys and values text"),
         ({"dialect": "mysql", "port": "abc"}, "port must be a number"),
         ({"dialect": "mysql", "url": "db:abc"}, "port must be a number"),
         ({"db": "x.db", "query": {"timeout": 5}}, "query keys and values text"),
@@ -232,17 +234,15 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize(("dialect", "driver"), [("postgresql", "psycopg2"), ("mysql", "pymysql")])
-def test_a_silent_server_is_not_waited_for(dialect: str, driver: str, silent_port: int) -> None:
-    pytest.importorskip(driver)
+@pytest.mark.parametrize("dialect", ["postgresql", "mysql"])
+def test_a_silent_server_is_not_waited_for(dialect: str, silent_port: int) -> None:
     section = {"dialect": dialect, "url": "127.0.0.1", "port": silent_port, "username": "u", "password": PASSWORD}
 
     assert "check its url, port, db, username and password" in failure(section, seconds=2)
 
 
-@pytest.mark.parametrize(("dialect", "driver"), [("postgresql", "psycopg2"), ("mysql", "pymysql")])
-def test_a_server_that_is_down_is_told(dialect: str, driver: str) -> None:
-    pytest.importorskip(driver)
+@pytest.mark.parametrize("dialect", ["postgresql", "mysql"])
+def test_a_server_that_is_down_is_told(dialect: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -250,6 +250,61 @@ def test_a_server_that_is_down_is_told(dialect: str, driver: str) -> None:
         why = failure(section)
     assert "could not connect" in why
     assert "refused" in why
+
+
+def postgres(port: int) -> dict[str, Any]:
+    return {"dialect": "postgresql", "url": "127.0.0.1", "port": port, "username": "u", "password": PASSWORD, "db": "r"}
+
+
+def test_postgresql_is_only_read_and_gives_up_by_itself() -> None:
+    said = {"event": "user", "text": "one"}
+    with PostgresWire([json.dumps(said)]) as server:
+        assert read(reader_of(postgres(server.port)), seconds=3) == [said]
+    asked = [question.partition(" FOR ")[0] for question in server.asked]
+    begin = next(place for place, question in enumerate(asked) if question.startswith("DECLARE"))
+    *_, opened, only_read, limit = asked[:begin]
+    assert opened.startswith("BEGIN")
+    assert only_read == "SET TRANSACTION READ ONLY"
+    name, _, milliseconds = limit.partition(" = ")
+    assert name == "SET LOCAL statement_timeout"
+    assert 0 < int(milliseconds) <= 3_000
+    assert "'ann'" in server.asked[begin]
+
+
+@pytest.mark.parametrize("silent_at", ["select pg_catalog.version()", "SET TRANSACTION", "DECLARE", "FETCH"])
+def test_postgresql_that_falls_silent_is_given_up_and_leaves_no_thread_behind(silent_at: str) -> None:
+    with PostgresWire(silent_at=silent_at) as server:
+        assert "no answer within 0.4 s" in failure(postgres(server.port), seconds=0.4)
+        assert server.asked[-1].startswith(silent_at)
+        assert all_readers_ended()
+
+
+def test_mysql_is_only_read() -> None:
+    class Connection:
+        dialect = mysql.dialect()
+        asked: ClassVar[list[str]] = []
+
+        def exec_driver_sql(self, question: str) -> None:
+            self.asked.append(question)
+
+    sql._read_only(cast(sa.engine.Connection, Connection()), 3)
+    assert Connection.asked == ["START TRANSACTION READ ONLY"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "seconds", "limits"),
+    [
+        ("postgresql", 2.7, {"connect_timeout": 2}),
+        ("postgresql", 0.2, {"connect_timeout": 1}),
+        ("mysql", 2.7, {"connect_timeout": 2, "read_timeout": 2}),
+        ("sqlite", 2.7, {}),
+    ],
+)
+def test_drivers_are_told_how_long_they_may_take(dialect: str, seconds: float, limits: dict[str, int]) -> None:
+    reader = reader_of({"dialect": dialect, "url": "x", "db": "r"} if dialect != "sqlite" else {"db": "r"})
+    assert isinstance(reader, SqlReader)
+    told = reader._connect_args(seconds)
+    assert {name: value for name, value in told.items() if not name.startswith("keepalives")} == limits
 
 
 @pytest.mark.parametrize(
@@ -279,3 +334,10 @@ def test_tells_why_rasa_could_not_be_read(fault: int | str, why: str) -> None:
         with pytest.raises(TrackerStoreError, match=why):
             read(reader, seconds=0.5)
         reader.close()
+
+
+def test_an_error_that_no_driver_worded_is_told_in_its_own_words() -> None:
+    reader = reader_of({"dialect": "postgresql", "url": "x", "db": "r", "password": PASSWORD})
+    assert isinstance(reader, SqlReader)
+    assert reader._words(OSError(f"no way to {PASSWORD}@x")) == "no way to ***@x"
+    assert reader._words(RuntimeError()) == "RuntimeError"

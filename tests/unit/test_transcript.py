@@ -10,8 +10,9 @@ import pytest
 
 from rasa_tiledesk.testing.conversations import load
 from rasa_tiledesk.transcript import Speaker, Speakers, Turn, fold, in_scope, read_turns, to_messages
-from rasa_tiledesk.transcript.messages import MAX_TEXT
 from rasa_tiledesk.transcript.render import in_words, neutral
+from rasa_tiledesk.transcript.split import MAX_TEXT, json_size, split_text
+from rasa_tiledesk.transcript.turns import keyed
 
 BY = Speakers(Speaker("u-1", "Ann"), Speaker("bot_1", "Bot"), Speaker("agent_1", "Agent"))
 
@@ -25,7 +26,7 @@ def bot(text: Any, at: float = 1.0, **data: Any) -> dict[str, Any]:
 
 
 def words(events: list[dict[str, Any]]) -> list[str]:
-    return [f"{turn.who}: {in_words(turn, with_images=True)}" for turn in read_turns(events)]
+    return [f"{turn.who}: {in_words(turn)}" for turn in read_turns(events)]
 
 
 def test_what_only_changes_state_is_no_turn_and_hides_none() -> None:
@@ -87,6 +88,9 @@ def test_rich_content_is_readable_line_by_line() -> None:
                 "title": "Shoe",
                 "subtitle": "red",
                 "image_url": "https://x.y/s.png",
+                "price": "59 EUR",
+                "old_price": None,
+                "default_action": {"type": "web_url", "url": "https://x.y/shoe"},
                 "buttons": [{"title": "Buy", "url": "https://x.y/buy"}],
             }
         ],
@@ -94,7 +98,8 @@ def test_rich_content_is_readable_line_by_line() -> None:
         custom={"price": 59, "stock": True},
     )
     assert words([event]) == [
-        "bot: Look\n• Quick\n▸ Shoe – red\n  [image] https://x.y/s.png\n  • Buy (https://x.y/buy)\n"
+        "bot: Look\n• Quick\n▸ Shoe\n  red\n  price: 59 EUR\n  https://x.y/shoe\n  [image] https://x.y/s.png\n"
+        "  • Buy (https://x.y/buy)\n"
         "[attachment] https://x.y/a.pdf\nprice: 59\nstock: True"
     ]
 
@@ -134,7 +139,10 @@ def test_an_agents_turn_of_an_earlier_handoff_is_the_agents() -> None:
     assert to_messages(read_turns(events), BY)[0].body["senderFullname"] == "Agent (earlier)"
 
 
-@pytest.mark.parametrize("text", [r"\close", r"a \agent b", r"C:\temp", "${LABEL_FIRST_MSG}", "a ${X} ${Y}", r"\${A}"])
+@pytest.mark.parametrize(
+    "text",
+    ["${A", "$${A}}", r"\\a", r"\close", r"a \agent b", r"C:\temp", "${LABEL_FIRST_MSG}", "a ${X} ${Y}", r"\${A}"],
+)
 def test_text_that_tiledesk_would_execute_is_neutral_and_reads_the_same(text: str) -> None:
     harmless = neutral(text)
     assert "${" not in harmless
@@ -279,5 +287,142 @@ def test_where_a_session_or_a_restart_began_there_is_a_line_with_a_key_of_its_ow
 def test_a_custom_payload_is_readable_and_kept_as_it_was() -> None:
     custom = {"map.point": {"$lat": 1.5, "lon": [2, 3]}}
     (message,) = to_messages(read_turns([bot(None, custom=custom)]), BY)
-    assert '"lon": [2, 3]' in message.body["text"]
+    assert message.body["text"] == "map.point:\n  $lat: 1.5\n  lon:\n    - 2\n    - 3"
     assert json.loads(message.body["attributes"]["rasa"]["data"]) == {"custom": custom}
+
+
+def test_an_unknown_custom_payload_is_lines_that_anybody_can_read() -> None:
+    custom = {
+        "type": "order",
+        "items": [{"name": "Shoe", "sizes": [41, 42]}, {"name": "Sock", "note": "two\nlines"}, ["a", ["b"]], "end"],
+        "total": {"amount": 59.5, "paid": False, "by": None},
+        "none": [],
+    }
+    (message,) = to_messages(read_turns([bot(None, custom=custom)]), BY)
+    assert message.body["text"].splitlines() == [
+        "type: order",
+        "items:",
+        *("  - name: Shoe", "    sizes:", "      - 41", "      - 42"),
+        *("  - name: Sock", "    note:", "      two", "      lines"),
+        *("  - - a", "    - - b", "  - end"),
+        "total:",
+        *("  amount: 59.5", "  paid: False", "  by: –"),
+        "none: –",
+    ]
+    (message,) = to_messages(read_turns([bot(None, custom=[{"x": "y" * 3_000}])]), BY)
+    assert message.body["text"] == ("- x: " + "y" * 3_000)[:2_000] + "…"
+
+
+def test_a_template_is_cards_and_buttons_and_a_click_on_them_is_known() -> None:
+    elements = [{"title": "Shoe", "subtitle": "red", "buttons": [{"title": "Buy", "payload": "/buy"}]}]
+    template = {"type": "template", "payload": {"template_type": "generic", "elements": elements}}
+    choice = {"type": "template", "payload": {"text": "Sure?", "buttons": [{"title": "Yes", "payload": "/yes"}]}}
+    events = [bot(None, 1.0, attachment=template), user("/buy", 2.0), bot(None, 3.0, attachment=choice)]
+    assert words(events) == ["bot: ▸ Shoe\n  red\n  • Buy ← chosen", "user: Buy", "bot: • Yes\n▸ Sure?"]
+
+
+def test_an_attachment_of_no_known_shape_is_told_in_lines() -> None:
+    assert words([bot(None, attachment={"type": "map", "at": [1, 2]})]) == [
+        "bot: [attachment] type: map\n  at:\n    - 1\n    - 2"
+    ]
+
+
+def test_all_images_of_a_turn_are_shown_the_first_as_an_image() -> None:
+    given = [{"type": "image", "url": f"https://x.y/{name}.png"} for name in "abc"]
+    (message,) = to_messages(read_turns([user("look", metadata={"attachments": given})]), BY)
+    assert message.body["metadata"]["src"] == "https://x.y/a.png"
+    assert message.body["text"] == "look\n[image] https://x.y/b.png\n[image] https://x.y/c.png"
+
+
+def test_each_message_says_who_speaks_and_through_what() -> None:
+    turns = read_turns([{"event": "session_started"}, user("a", 1.0), bot("b", 2.0), {"event": "agent", "text": "c"}])
+    messages = [*to_messages(turns, BY, continued=True), *fold(turns, BY, before_ms=0)]
+    assert [(message.body["sender"], message.body["senderFullname"]) for message in messages] == [
+        *(("bot_1", "Bot"), ("u-1", "Ann"), ("bot_1", "Bot"), ("agent_1", "Agent (earlier)"), ("bot_1", "Bot"))
+    ]
+    assert {json.dumps(message.body["channel"]) for message in messages} == {'{"name": "rasa"}'}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Ann\n2026-11-22 14:30  Bot: yes", "Ann 2026-11-22 14:30 Bot: yes"),
+        ("Ann\r\u2028\x85\x0b x", "Ann x"),
+        ("${LABEL}", "$\u2060{LABEL}"),
+        ("\\close", "\\\u2060close"),
+        ("\u202eAnn\u2066 \x00\ud800", "Ann \ufffd"),
+        ("👩\u200d👧", "👩\u200d👧"),
+        ("x" * 1_000, "x" * 100),
+        (" \n ", "?"),
+    ],
+)
+def test_a_name_forges_no_line_and_replaces_none(name: str, shown: str) -> None:
+    assert Speaker("id", name).name == shown
+    by = Speakers(*(Speaker("id", name) for _ in range(3)))
+    turns = [Turn("1", "user", 60.0, "hi"), Turn("2", "agent", 61.0, "ho", agent=name)]
+    (summary,) = fold(turns, by, before_ms=0)
+    assert len(summary.body["text"].splitlines()) == 3
+    assert "${" not in summary.body["text"]
+    names = [message.body["senderFullname"] for message in to_messages(turns, by)]
+    assert len(names) == 2
+    assert not [name for name in names if "${" in name]
+
+
+def test_no_turn_forges_another_in_the_summary_wherever_it_is_cut() -> None:
+    forged = "\r\n".join(["1970-01-01 00:01  Bot: I owe you 1,000 EUR"] * 3_000)
+    parts = fold([Turn("1", "user", 60.0, forged), Turn("2", "bot", 61.0, "no")], BY, before_ms=0)
+    told = [line for part in parts for line in part.body["text"].splitlines()]
+    assert len(parts) > 1
+    assert [line for line in told if not line.startswith("    ")][1:] == [
+        "1970-01-01 00:01  Ann: 1970-01-01 00:01  Bot: I owe you 1,000 EUR",
+        "1970-01-01 00:01  Bot: no",
+    ]
+
+
+@pytest.mark.parametrize("end", ["\n", " ", "\n\n  \n", " " * 100])
+def test_a_split_text_has_no_empty_part(end: str) -> None:
+    text = "x" * (MAX_TEXT - 5) + end + end
+    messages = to_messages([Turn("k", "user", 1.0, text)], BY)
+    assert all(message.body["text"].strip() for message in messages)
+    assert "".join(message.body["text"] for message in messages).strip() == text.strip()
+
+
+def test_a_text_is_cut_into_parts_of_bytes_between_what_is_seen_as_one() -> None:
+    family = "👩‍👩‍👧‍👦"
+    parts = list(split_text(family * 3_000))
+    assert all(json_size(part) <= MAX_TEXT and set(part.split(family)) == {""} for part in parts)
+    assert "".join(parts) == family * 3_000
+    flags = "🇩🇪" * 5_000
+    assert all(set(part.split("🇩🇪")) == {""} for part in split_text(flags, 1_211))
+
+
+def test_what_stops_tiledesk_from_executing_is_not_cut_off() -> None:
+    for limit in range(40, 60):
+        _, *others = split_text(neutral("\\x" * 40), limit)
+        assert others
+        assert not [part for part in others if part.startswith("\u2060")]
+
+
+@pytest.mark.parametrize("name", ["text", "data", "timestamp"])
+def test_a_key_tells_turns_apart_by_all_that_they_hold(name: str) -> None:
+    one = bot("a", 1.0, custom={"x": 1})
+    other = {**one, name: {"text": "b", "data": {}, "timestamp": 2.0}[name]}
+    assert read_turns([one])[0].key != read_turns([other])[0].key
+
+
+def test_a_key_does_not_change_with_the_order_in_which_a_store_keeps_names() -> None:
+    one, other = bot("a", 1.0, custom={"x": 1, "y": 2}), bot("a", 1.0, custom={"y": 2, "x": 1})
+    assert read_turns([one])[0].key == read_turns([other])[0].key
+    assert read_turns([bot("hi", 1.5, buttons=[{"title": "A"}])])[0].key == "c02cf7e09a174c41101a"
+
+
+def test_a_key_with_a_secret_confirms_no_guess() -> None:
+    pins = [bot(f"your PIN is {pin}", 1.0) for pin in ("1234", "1234", "4321")]
+    plain = [turn.key for turn in read_turns(pins)]
+    keys = [turn.key for turn in read_turns(pins, secret=b"of the ledger")]
+    assert not {*plain} & {*keys}
+    assert keys == [turn.key for turn in read_turns(pins, secret=b"of the ledger")]
+    assert len({*keys}) == 3
+    assert keys[1] == f"{keys[0]}.2"
+    assert keys != [turn.key for turn in read_turns(pins, secret=b"another")]
+    assert keys[0] == keyed(plain[0], b"of the ledger")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stdnum import luhn
 
 from rasa_tiledesk.transcript import Redactor, Rule, Speaker, Speakers, fold, in_scope, read_turns, to_messages
-from rasa_tiledesk.transcript.messages import split_text
+from rasa_tiledesk.transcript.split import json_size, split_text
 
 BY = Speakers(Speaker("u-1", "Ann"), Speaker("bot_1", "Bot"), Speaker("agent_1", "Agent"))
 FIXED = [Rule("card"), Rule("iban"), Rule("email"), Rule("phone", "DE"), Rule("pattern", r"PIN \d+")]
@@ -209,16 +209,16 @@ def test_what_must_not_leave_is_in_no_message_wherever_and_however_it_was_said(
             assert plain(kept.replace("@", "")) not in plain(text.replace("%40", "")), (kind, text)
 
 
-@given(st.text(max_size=400), st.integers(5, 50))
+@given(st.text(max_size=400), st.integers(12, 100))
 def test_splitting_loses_no_word_and_keeps_the_limit(text: str, limit: int) -> None:
     parts = list(split_text(text, limit))
-    assert all(len(part) <= limit for part in parts)
+    assert all(json_size(part) <= limit for part in parts)
     assert "".join("".join(parts).split()) == "".join(text.split())
 
 
 @given(
     st.lists(st.sampled_from(["👩‍👩‍👧‍👦", "e\u0301", "👍🏽", "🇩🇪", "नि", "a"]), min_size=1, max_size=60),
-    st.integers(30, 60),
+    st.integers(70, 200),
 )
 def test_splitting_leaves_whole_what_a_reader_sees_as_one(seen: list[str], limit: int) -> None:
     rest = "".join(seen)

@@ -10,12 +10,16 @@ from typing import Callable
 import pytest
 import requests
 
+from rasa_tiledesk.deadline import Deadline
 from rasa_tiledesk.errors import LedgerError
-from rasa_tiledesk.handoff.hooks import EVENTS, PATH, Hooks
-from rasa_tiledesk.runtime import Runtime, assemble
+from rasa_tiledesk.handoff.asked import Ask
+from rasa_tiledesk.handoff.to_user.webhooks import EVENTS, PATH, Hooks
+from rasa_tiledesk.ledger import End
+from rasa_tiledesk.runtime import Runtime, assemble, rasa_of
 from rasa_tiledesk.settings import load_endpoints
+from rasa_tiledesk.testing import FakeRasa
 from rasa_tiledesk.upkeep import Upkeep
-from tests.unit.conftest import World
+from tests.unit.conftest import World, conversation
 
 URL = "https://bot.example.com"
 
@@ -90,30 +94,31 @@ def test_a_webhook_that_was_deleted_in_tiledesk_is_made_again_and_its_old_secret
     hooks = parts.hooks
     assert hooks
     hooks.mend()
-    before = parts.ledger.hook_secrets()
+    before = parts.ledger.hooks.all()
     assert len(before) == len(EVENTS)
     assert all(hooks.knows(secret) for secret in before.values())
     (deleted, *_) = before
     looks(lambda: parts, lambda: world.desk.unsubscribe(deleted))
-    after = parts.ledger.hook_secrets()
+    after = parts.ledger.hooks.all()
     assert {hook.id for hook in world.desk.subscriptions()} == set(after)
     assert not hooks.knows(before[deleted])
+    assert len(after) == len(EVENTS)
     assert all(hooks.knows(secret) for secret in after.values())
 
 
 def test_servers_that_mend_at_the_same_moment_agree_on_one_webhook_and_one_secret(parts: Runtime, world: World) -> None:
     first, second = (Hooks(world.desk, parts.ledger, URL) for _ in range(2))
     first.mend()
-    known = parts.ledger.hook_secrets()
+    known = parts.ledger.hooks.all()
     second.mend()
-    assert parts.ledger.hook_secrets() == known
+    assert parts.ledger.hooks.all() == known
     double = world.desk.subscribe(EVENTS[0], "https://elsewhere.example.com")
     url = f"{world.tiledesk.url}/{world.tiledesk.project_id}/subscriptions/{double.id}"
     requests.put(url, json={"target": URL + PATH}, auth=world.tiledesk.owner, timeout=5).raise_for_status()
     first.mend()
     second.mend()
-    assert {hook.id for hook in world.desk.subscriptions()} == set(parts.ledger.hook_secrets())
-    assert len(parts.ledger.hook_secrets()) == len(EVENTS)
+    assert {hook.id for hook in world.desk.subscriptions()} == set(parts.ledger.hooks.all())
+    assert len(parts.ledger.hooks.all()) == len(EVENTS)
 
 
 def test_a_secret_that_was_changed_in_tiledesk_is_set_again(parts: Runtime, world: World) -> None:
@@ -131,10 +136,66 @@ def test_another_servers_new_secret_is_known_at_once_and_a_strangers_is_not_aske
     now = [100.0]
     hooks = Hooks(world.desk, parts.ledger, URL, clock=lambda: now[0])
     assert not hooks.knows("made elsewhere")
-    parts.ledger.keep_hook("5e2c35c8f0dbc10017bb3aac", EVENTS[0], URL + PATH, "made elsewhere")
+    parts.ledger.hooks.keep("5e2c35c8f0dbc10017bb3aac", EVENTS[0], URL + PATH, "made elsewhere")
     assert not hooks.knows("made elsewhere")  # within the second the ledger is not asked again
     now[0] += 2
     assert hooks.knows("made elsewhere")
-    parts.ledger.forget_hook("5e2c35c8f0dbc10017bb3aac")
+    parts.ledger.hooks.forget("5e2c35c8f0dbc10017bb3aac")
     now[0] += 61
     assert not hooks.knows("made elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("rasa", "advice"),
+    [
+        (FakeRasa(api=False), "rasa run --enable-api"),
+        (FakeRasa(token="secret"), "check relay.rasa_token"),
+        (None, "check relay.rasa_url: is Rasa running there?"),
+    ],
+    ids=["no API", "a wrong token", "not running"],
+)
+def test_rasa_is_looked_at_too_and_the_key_to_mend_is_named(
+    parts: Runtime, caplog: pytest.LogCaptureFixture, rasa: FakeRasa | None, advice: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    well = parts.rasa
+
+    def look(url: str) -> list[float]:
+        object.__setattr__(parts.endpoints.tiledesk.relay, "rasa_url", url)
+        object.__setattr__(parts, "rasa", rasa_of(parts.endpoints.tiledesk))
+        return looks(lambda: parts, lambda: object.__setattr__(parts, "rasa", well))
+
+    if rasa is None:
+        waits = look("http://127.0.0.1:9")
+    else:
+        with rasa:
+            waits = look(rasa.url)
+    problem, ready = said(caplog)
+    assert problem.startswith("no handoff will work until this is mended: Rasa: ")
+    assert advice in problem
+    assert ready.startswith("ready")
+    assert waits == [60.0, 600.0]
+
+
+def test_old_handoffs_are_forgotten_and_younger_and_open_ones_are_not(parts: Runtime, world: World) -> None:
+    now = [1_800_000_000.0]
+    parts.ledger._database._clock = lambda: now[0]
+    handoffs = parts.ledger.handoffs
+
+    def ask(sender: str) -> str:
+        world.rasa.says(sender, "a human please")
+        handoff = parts.asking.ask(Ask(sender, conversation(1), {}, "callback"), Deadline(8)).handoff
+        assert handoff
+        return handoff.id
+
+    handoffs.end(ask("old"), End.USER)
+    ask("still-open")
+    now[0] += 20 * 24 * 3600.0
+    handoffs.end(ask("younger"), End.USER)
+    now[0] += 80 * 24 * 3600.0  # ledger_keep_days: 90
+    looks(lambda: parts)
+    assert {s: len(handoffs.of_sender(s)) for s in ("old", "still-open", "younger")} == {
+        "old": 0,
+        "still-open": 1,
+        "younger": 1,
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rasa_tiledesk.deadline import Deadline
-from rasa_tiledesk.handoff.ask import whole_history
+from rasa_tiledesk.handoff.stored import whole_history
 from rasa_tiledesk.settings import Settings
 from rasa_tiledesk.trackers import merge
 from rasa_tiledesk.transcript import in_scope, read_turns
