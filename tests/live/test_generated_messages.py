@@ -1,4 +1,4 @@
-"""Ten thousand generated messages: the real Tiledesk takes every one and gives it back as it was sent."""
+"""Thousands of generated messages: the real Tiledesk takes every one and gives it back as it was sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stack.tiledesk import LiveProject
 
 pytestmark = pytest.mark.live
 
-COUNT = 10_000
+COUNT = 4_000  # of ten thousand none was taken otherwise (2026-11-24), and they take four minutes
 A_REQUEST = 250  # the stand-in for MongoDB gets slow on long conversations
 SEED = 20261122
 

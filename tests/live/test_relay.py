@@ -82,18 +82,24 @@ class Chat:
         self.round = 0  # the next handoff's history holds what was said in the one before
 
     def hand_over(self) -> str:
-        """Ask for a human; the id of the request, once an agent has it."""
+        """Ask for a human; the id of the request, once an agent has it and has been heard to have joined."""
         before = {request["request_id"] for request in self.project.requests()}
         self.round += 1
         self.line.tell(ASK)
         new: list[str] = []
 
-        def there() -> bool:
-            new[:] = [r["request_id"] for r in self.project.requests() if r["request_id"] not in before]
+        def assigned() -> bool:
+            new[:] = [
+                request["request_id"]
+                for request in self.project.requests()
+                if request["request_id"] not in before and request["participants"]
+            ]
             return bool(new)
 
-        until(there, "the handoff")
-        until(lambda: sum(JOINED in t for t in self.user_saw()) == self.round, "the news that somebody joined")
+        until(assigned, "the assignment")
+        self.project.agent_says(new[0], f"hello {self.round}")  # by that a colleague has joined
+        until(lambda: self.user_saw()[-1] == f"hello {self.round}", "the agent's hello")
+        assert JOINED in self.user_saw()[-2]
         return new[0]
 
     def user_saw(self) -> list[str]:

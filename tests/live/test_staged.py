@@ -16,14 +16,15 @@ from typing import Any, cast
 import pytest
 import requests
 
-from rasa_tiledesk.handoff.ledger import Handoff, Ledger, State
+from rasa_tiledesk.handoff.worker import Worker
+from rasa_tiledesk.ledger import Handoff, Ledger, Life
 from rasa_tiledesk.testing import FakeRasa, FakeTiledesk
 from stack import CHECKOUT
 from stack.processes import Child, free_port
 from stack.tiledesk import LiveProject
 from tests.databases import throw_away_database
 from tests.unit.conftest import Clock, World, conversation
-from tests.unit.test_killed import TURNS, child, finish
+from tests.unit.test_killed import TURNS, DyingDatabase, Scene, carry_on, work
 
 pytestmark = pytest.mark.live
 
@@ -38,7 +39,7 @@ def turns_of(messages: list[dict[str, Any]]) -> list[str]:
 
 
 def _is_half_imported(project: LiveProject, handoff: Handoff) -> bool:
-    return 3 < len(ours(project, handoff)) < 40
+    return 4 < len(ours(project, handoff)) < 40
 
 
 def until(happened: Callable[[], object], what: str, seconds: float) -> None:
@@ -54,10 +55,11 @@ def test_both_orders_are_what_the_user_saw(project: LiveProject, count: int) -> 
         clock = Clock()
         world = World(cast(FakeTiledesk, project), rasa, clock, Ledger("sqlite://", clock=clock), read_timeout=20)
         worker = world.worker()
-        handoff = world.ask(conversation(count), worker=worker).handoff
+        rasa.says("ann", "hello")
+        handoff = world.ask(conversation(count)).handoff
         assert handoff is not None
-        world.work(worker, seconds=0)
-        assert world.ledger.handoff(handoff.id).state is State.LIVE
+        world.work(worker, seconds=60)
+        assert world.now(handoff).life is Life.LIVE
         stored = ours(project, handoff)
         assert stored == sorted(stored, key=lambda message: message["createdAt"])
         assert stored == sorted(stored, key=lambda message: message["attributes"]["clienttimestamp"])
@@ -68,30 +70,35 @@ def test_both_orders_are_what_the_user_saw(project: LiveProject, count: int) -> 
 
 @pytest.mark.parametrize("mode", ["staged", "direct"])
 def test_killed_at_a_sample_of_steps_and_started_again(project: LiveProject, tmp_path: Path, mode: str) -> None:
-    for die_at in itertools.count(1, 5):
+    def act(world: World, worker: Worker) -> None:
+        world.ask(conversation(TURNS))
+        work(world, worker)
+
+    for die_at in itertools.count(1, 3):
         with FakeRasa() as rasa:
-            rasa.says("ann", "hello")
-            file = tmp_path / f"{die_at}.db"
-            ended = child(project, rasa, file, mode, die_at)
+            rasa.add("ann", conversation(TURNS))
+            clock = Clock()
+            database = DyingDatabase(f"sqlite:///{tmp_path / f'{die_at}.db'}", clock=clock)
+            scene = Scene(cast(FakeTiledesk, project), rasa, database, clock, mode)
+            ended = scene.dies(act, die_at)
             if ended >= 0:  # it came to its end before that step
-                assert die_at > 20
+                assert die_at > 10
                 break
             assert ended == -signal.SIGKILL
-            clock = Clock()
-            clock.seconds += 100
-            ledger = Ledger(f"sqlite:///{file}", clock=clock)
-            settings = {"history": {"import": mode}}
-            world = World(cast(FakeTiledesk, project), rasa, clock, ledger, settings, read_timeout=20)
-            finish(world, world.worker(name="second"))
-            handoff = ledger.open_handoff("ann")
-            if handoff is None:
-                assert ledger.counts() == {}
-                continue
-            stored = ours(project, handoff)
-            stored.sort(key=lambda message: message["attributes"]["clienttimestamp"] if mode == "direct" else 0)
-            assert turns_of(stored) == [f"turn {number}" for number in range(TURNS)], die_at
-            assert handoff.state is State.LIVE
-            assert world.desk.request(handoff.request_id).participants == (project.owner_id,)
+            with scene.world() as world:
+                world.read_timeout = 20
+                carry_on(world)
+                handoff = world.ledger.handoffs.open_of("ann")
+                if handoff is None:
+                    assert world.ledger.handoffs.counts() == {}
+                    continue
+                stored = ours(project, handoff)
+                stored.sort(
+                    key=lambda message: message["attributes"].get("clienttimestamp", 0) if mode == "direct" else 0
+                )
+                assert turns_of(stored) == [f"turn {number}" for number in range(TURNS)], die_at
+                assert handoff.life is Life.LIVE
+                assert world.desk.request(handoff.request_id).participants == (project.owner_id,)
 
 
 def test_of_two_action_servers_on_postgresql_one_finishes_what_the_other_was_killed_at(
@@ -124,11 +131,11 @@ def test_of_two_action_servers_on_postgresql_one_finishes_what_the_other_was_kil
                 handoff_id = answer["events"][0]["value"]
                 ledger = Ledger(ledger_url)
                 stack.callback(ledger.close)
-                handoff = ledger.handoff(handoff_id)
+                handoff = ledger.handoffs.get(handoff_id)
                 half = partial(_is_half_imported, project, handoff)
                 until(half, "the middle of the import", 20)
                 server.kill()
-                assert ledger.handoff(handoff_id).state is State.IMPORTING
-        until(lambda: ledger.handoff(handoff_id).state is State.LIVE, "the takeover", 120)
+                assert ledger.handoffs.get(handoff_id).life is Life.OPEN
+        until(lambda: ledger.handoffs.get(handoff_id).life is Life.LIVE, "the takeover", 120)
         assert turns_of(ours(project, handoff)) == [f"turn {number}" for number in range(40)]
         assert handoff.request_id in {request["request_id"] for request in project.requests()}
