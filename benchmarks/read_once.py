@@ -19,7 +19,7 @@ from typing import Any, Callable
 
 def by_us(job: dict[str, Any]) -> Callable[[], int]:
     from rasa_tiledesk.deadline import Deadline
-    from rasa_tiledesk.handoff.ask import whole_history
+    from rasa_tiledesk.handoff.stored import whole_history
     from rasa_tiledesk.settings import Settings
     from rasa_tiledesk.trackers import open_reader
     from rasa_tiledesk.transcript import read_turns

@@ -32,8 +32,8 @@ import requests
 
 from benchmarks.world import conversation
 from rasa_tiledesk.deadline import Deadline
-from rasa_tiledesk.handoff.conversation import Ask
-from rasa_tiledesk.handoff.pace import Pace
+from rasa_tiledesk.handoff.asked import Ask
+from rasa_tiledesk.ledger import Life
 from rasa_tiledesk.runtime import Runtime, assemble
 from rasa_tiledesk.settings import load_endpoints
 from rasa_tiledesk.testing import FakeRasa, FakeTiledesk, Fault
@@ -97,7 +97,7 @@ def _measure(pipe: Connection, count: int, latency: float) -> int:
             f"  relay: {{rasa_url: {world['rasa']}, public_url: http://127.0.0.1:9}}\n"
         )
         parts = assemble(load_endpoints(Path(folder) / "endpoints.yml"))
-        object.__setattr__(parts.saying, "pace", Pace(burst=10**6))  # how fast one person may type is not the question
+        parts.ledger.lanes.per_minute = 10**6  # how fast one person may type is not the question
         parts.worker.start()
         to_desk = {
             "(a) one bare post": _bare_posts(world, count),
@@ -200,10 +200,10 @@ def _live(parts: Runtime, pipe: Connection, sender: str, turns: int = 3) -> str:
     pipe.recv()
     handoff = parts.asking.ask(Ask(sender, conversation(turns), {}, "callback"), Deadline(8)).handoff
     assert handoff is not None
-    while parts.ledger.handoff(handoff.id).state.value != "live":
+    while parts.ledger.handoffs.get(handoff.id).life is not Life.LIVE:
         time.sleep(0.01)
     time.sleep(1)
-    return parts.ledger.handoff(handoff.id).request_id
+    return handoff.request_id
 
 
 def _ours_to_desk(parts: Runtime, pipe: Connection, count: int) -> list[float]:
@@ -212,7 +212,7 @@ def _ours_to_desk(parts: Runtime, pipe: Connection, count: int) -> list[float]:
 
     def say(number: int) -> None:
         events.append(_said(number))
-        assert parts.saying.say("ann", events, {}, ends=None, deadline=Deadline(4))
+        assert parts.saying.say("ann", events, {}, paused=True, deadline=Deadline(4))
 
     return _timed(count, say)
 
@@ -236,7 +236,7 @@ def _our_users(parts: Runtime, pipe: Connection, users: int) -> Callable[[int, i
 
     def say(user: int, number: int) -> None:
         said[user].append(_said(number))
-        parts.saying.say(f"many-{user}", said[user], {}, ends=None, deadline=Deadline(4))
+        parts.saying.say(f"many-{user}", said[user], {}, paused=True, deadline=Deadline(4))
 
     return say
 
@@ -275,7 +275,7 @@ def _ours_to_user(parts: Runtime, pipe: Connection, count: int) -> list[float]:
         pipe.send(("agent", request, f"agent {number}"))
         pipe.recv()
         begin = time.perf_counter()
-        parts.ledger.hint(request)
+        parts.ledger.handoffs.hint(request)
         parts.worker.wake()
         pipe.send(("delivered", f"agent {number}"))
         took.append(pipe.recv() - begin)

@@ -29,7 +29,7 @@ from typing import Any
 import requests
 
 from benchmarks.world import conversation, fakes
-from rasa_tiledesk.handoff.user_side import SLOT
+from rasa_tiledesk.handoff.to_user.voice import SLOT
 from rasa_tiledesk.testing import FakeRasa, FakeTiledesk
 from stack import CHECKOUT
 from stack.processes import Child, free_port
@@ -107,6 +107,7 @@ class Person:
         tracker = {
             "sender_id": self.name,
             "slots": {SLOT: self._slot},
+            "paused": self._rasa.paused(self.name),
             "events": [*self._rasa.events(self.name), said],
             "latest_message": {"text": said["text"], "intent": {"name": "inform"}},
             "latest_input_channel": "callback",

@@ -30,7 +30,7 @@ import jwt
 import requests
 
 from benchmarks.world import conversation, fakes
-from rasa_tiledesk.handoff.ledger import Ledger
+from rasa_tiledesk.ledger import Ledger
 from stack import CHECKOUT
 from stack.processes import Child, free_port
 
@@ -63,7 +63,7 @@ def main() -> int:
         stack.callback(server.stop)
         server.wait_ready(lambda: requests.get(f"{url}/tiledesk/health", timeout=2).ok, seconds=60)
         ledger = Ledger(ledger_url)
-        while len(ledger.hook_secrets()) < 2:
+        while len(ledger.hooks.all()) < 2:
             time.sleep(0.1)
         rasa.says("ann", "a human please")
         tracker = {"sender_id": "ann", "slots": {}, "events": conversation(3), "latest_message": {}, "active_loop": {}}
@@ -72,10 +72,11 @@ def main() -> int:
         rasa.add("ann", [{**event, "timestamp": time.time()} for event in answer["events"]])
         while not desk.requests():
             time.sleep(0.1)
-        while not rasa.delivered["callback"]:  # that an agent has joined
+        desk.agent_says(desk.requests()[0]["request_id"], "hello")
+        while len(rasa.delivered["callback"]) < 2:  # that an agent has joined, and what they said
             time.sleep(0.1)
         before = sum(map(len, rasa.delivered.values()))
-        secret = next(iter(ledger.hook_secrets().values()))
+        secret = next(iter(ledger.hooks.all().values()))
         cases = _cases(secret, desk.project_id, desk.requests()[0]["request_id"])
         memory = [_memory(server.pid)]
         results: multiprocessing.Queue[Counter[tuple[str, int]]] = multiprocessing.get_context("spawn").Queue()
