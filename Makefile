@@ -1,5 +1,5 @@
-# make demo | test | test-live | bench | chaos | soak | check | clean          another Python: make test PYTHON=python3.9
-# Everything goes into .work, one virtual environment per version of Python.
+# make demo | test | test-live | bench | chaos | soak | mutants | fuzz | check | clean
+# Another Python: make test PYTHON=python3.9. All goes into .work, one virtual environment per version of Python.
 
 PYTHON ?= python3
 WORK := $(or $(RASA_TILEDESK_WORK),.work)
@@ -7,7 +7,11 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV := $(WORK)/py$(VERSION)
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test test-live install install-live bench chaos soak check clean
+# So many tests at once; a faster round leaves some out: make test WITHOUT=--ignore=tests/unit/test_killed.py
+WORKERS ?= 2
+WITHOUT ?=
+
+.PHONY: help demo test test-live install install-live bench chaos soak mutants fuzz check clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -17,19 +21,23 @@ demo: $(VENV)/ready
 	@$(RUN) -m stack.demo
 
 test: $(VENV)/ready
-	@$(RUN) -m pytest tests/unit tests/contract -m "not live" -q
+	@$(RUN) -m pytest tests/unit tests/contract -m "not live" -q -n $(WORKERS) --dist worksteal $(WITHOUT)
 
-# Those without a running bot and those with one at once, each with its own Tiledesk: much of their time is waiting
+# Those without a running bot, those with chat21 and those with a bot at once, each with its own Tiledesk: much of their
+# time is waiting
 WITHOUT_BOT := $(addprefix tests/live/test_,generated_messages.py install.py staged.py)
+WITH_CHAT21 := $(wildcard tests/live/test_chat21*.py) tests/contract/test_chat21.py
+LIVE := $(RUN) -m pytest -m live -q --durations=12
 test-live: install-live
-	@$(RUN) -m pytest tests/contract $(WITHOUT_BOT) -m live -q --durations=5 >$(WORK)/logs/without-bot.log 2>&1 & \
-	  others=$$!; \
-	  $(RUN) -m pytest tests/live $(addprefix --ignore=,$(WITHOUT_BOT)) -m live -q --durations=5; failed=$$?; \
-	  wait $$others || failed=1; cat $(WORK)/logs/without-bot.log; exit $$failed
+	@$(LIVE) tests/contract --ignore=tests/contract/test_chat21.py $(WITHOUT_BOT) >$(WORK)/logs/without-bot.log 2>&1 & others=$$!; \
+	  $(LIVE) $(WITH_CHAT21) >$(WORK)/logs/with-chat21.log 2>&1 & chat21=$$!; \
+	  $(LIVE) tests/live $(addprefix --ignore=,$(WITHOUT_BOT) $(WITH_CHAT21)); failed=$$?; \
+	  wait $$others || failed=1; wait $$chat21 || failed=1; \
+	  cat $(WORK)/logs/without-bot.log $(WORK)/logs/with-chat21.log; exit $$failed
 
 install: $(VENV)/ready
 
-# What test-live needs: the real Rasa with the example bot, the real Tiledesk
+# What test-live needs: the real Rasa with the example bot, the real Tiledesk with chat21
 install-live: $(VENV)/ready
 	@$(RUN) -m stack.install
 
@@ -41,13 +49,22 @@ bench: $(VENV)/ready
 	@$(RUN) -m benchmarks.read
 	@$(RUN) -m benchmarks.ordinary_turn
 
-# 1,000 handoffs while Tiledesk fails in every way we know; at most 5 minutes
+# 1,000 handoffs while Tiledesk fails in every way we know; then users, agents, faults, kills and clocks in any order
 chaos: $(VENV)/ready
 	@$(RUN) -m benchmarks.chaos
+	@$(RUN) -m tests.model.walk
 
 # 200 conversations for ten minutes, two action servers on one PostgreSQL ledger; needs Linux and a PostgreSQL
 soak: $(VENV)/ready
 	@$(RUN) -m benchmarks.soak
+
+# How many small changes to the code the tests notice, of 60 drawn by a seed
+mutants: $(VENV)/ready
+	@$(RUN) -m benchmarks.mutants
+
+# Whatever may come from outside, for ten minutes: no error but ours, and no secret in any
+fuzz: $(VENV)/ready
+	@$(RUN) -m tests.fuzz
 
 check: $(VENV)/ready
 	@$(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
