@@ -12,6 +12,7 @@ import pytest
 
 from stack.rasa import Bot
 from stack.tiledesk import LiveProject
+from tests.live.opened import request_of
 from tests.live.test_relay import ASK, ENDED, CallbackLine, shown, until, webhooks_at
 
 pytestmark = pytest.mark.live
@@ -32,12 +33,10 @@ def receiving(request: pytest.FixtureRequest, bot: Bot) -> Iterator[Bot]:
     bot.restart_actions()
 
 
-def _handed_over(bot: Bot, project: LiveProject, users: list[str]) -> dict[str, str]:
+def _handed_over(bot: Bot, users: list[str]) -> dict[str, str]:
     """The request of each, once all are assigned."""
-    before = {request["request_id"] for request in project.requests()}
 
     def ask(user: str) -> None:
-        bot.tell(user, f"my number is {user}")  # by which their request is known
         for _ in range(3):  # who is told that nobody could be reached asks again
             bot.tell(user, ASK)
             if bot.tracker(user)["paused"]:
@@ -45,18 +44,7 @@ def _handed_over(bot: Bot, project: LiveProject, users: list[str]) -> dict[str, 
 
     with ThreadPoolExecutor(ASKING) as pool:
         list(pool.map(ask, users))
-    found: dict[str, str] = {}
-
-    def all_assigned() -> bool:
-        for request in project.requests():
-            request_id = request["request_id"]
-            if request_id not in before and request_id not in found.values() and request["participants"]:
-                texts = " ".join(message["text"] for message in project.messages(request_id))
-                found.update({user: request_id for user in users if user in texts})
-        return len(found) == len(users)
-
-    until(all_assigned, "the assignment of all", 180)
-    return found
+    return {user: request_of(bot, user, seconds=180) for user in users}
 
 
 def _writes_after_the_close(bot: Bot, project: LiveProject, user: str, request_id: str, delay: float) -> str | None:
@@ -81,7 +69,7 @@ def _writes_after_the_close(bot: Bot, project: LiveProject, user: str, request_i
 
 def test_every_word_after_the_close_is_answered_or_asked_for_again(receiving: Bot, project: LiveProject) -> None:
     users = {uuid.uuid4().hex[:12]: delay for delay in DELAYS for _ in range(EACH)}
-    requests = _handed_over(receiving, project, list(users))
+    requests = _handed_over(receiving, list(users))
 
     def one(user: str) -> tuple[float, str | None]:
         return users[user], _writes_after_the_close(receiving, project, user, requests[user], users[user])

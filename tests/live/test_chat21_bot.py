@@ -9,6 +9,7 @@ import pytest
 from stack.chat_agent import ChatAgent
 from stack.rasa import Bot, rasa_bot
 from stack.tiledesk import LiveProject
+from tests.live.opened import request_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.live
@@ -44,23 +45,11 @@ def hears(bot: Bot, sender: str, *beginnings: str) -> None:
     assert [line for line, begin in zip(lines, beginnings) if not line.startswith(begin)] == []
 
 
-def request_of(project: LiveProject, before: set[str]) -> str:
-    found: list[str] = []
-
-    def there() -> bool:
-        found[:] = [one["request_id"] for one in project.requests() if one["request_id"] not in before]
-        return bool(found)
-
-    until(there, "the request", seconds=60)
-    return found[0]
-
-
 def test_from_the_ask_to_the_close(ada: Bot, chat21_project: LiveProject, chat21_agent: ChatAgent, sender: str) -> None:
-    before = {one["request_id"] for one in chat21_project.requests()}
     ada.tell(sender, "Hi there")
     ada.tell(sender, ASK)
     hears(ada, sender, CONNECTING)
-    request = request_of(chat21_project, before)
+    request = request_of(ada, sender)
     inbox = chat21_agent.wait_for(request, lambda inbox: ASK in [message.text for message in inbox])
     assert [
         message.text for message in sorted(inbox, key=lambda one: one.time) if message.text in ("Hi there", ASK)
@@ -82,11 +71,10 @@ def test_nobody_is_there(ada: Bot, chat21_project: LiveProject, chat21_agent: Ch
     ada.restart_actions(tiledesk={"availability": {"nobody": "queue", "wait_limit": 2}})
     chat21_project.set_available(chat21_project.owner_id, False)
     try:
-        before = {one["request_id"] for one in chat21_project.requests()}
         ada.tell(sender, "Hi there")
         ada.tell(sender, ASK)
         hears(ada, sender, QUEUED, WAITING)
-        request = request_of(chat21_project, before)
+        request = request_of(ada, sender)
         chat21_agent.join(request)
         chat21_agent.say(request, "Now I am here")
         hears(ada, sender, QUEUED, WAITING, JOINED, "Now I am here")

@@ -121,8 +121,21 @@ class TestTheEnd:
 
     def test_what_was_said_just_before_the_close_is_heard_before_the_end(self, talk: Talk) -> None:
         talk.agent_says("My last word")
+        until(
+            lambda: "My last word" in talk.tiledesk_has(),
+            "the word in Tiledesk",
+        )
         talk.agent.close(talk.id)
         talk.user_heard(JOINED, "My last word", default_text(ENDED))
+
+    def test_what_tiledesk_has_of_the_agent_only_after_the_close_is_heard_too(self, talk: Talk) -> None:
+        talk.agent_says("Hello")
+        talk.user_heard(JOINED, "Hello")
+        talk.agent.say(talk.id, "My last word")
+        talk.agent.close(talk.id)
+        end = default_text(ENDED)
+        until(lambda: {"My last word", end} <= set(talk.user.heard()), "the word and the end, in whatever order")
+        assert sorted(talk.user.heard()) == sorted([JOINED, "Hello", "My last word", end])
 
     @row("an agent opens it again within a day and writes")
     def test_one_that_an_agent_opens_again_goes_on(self, talk: Talk) -> None:

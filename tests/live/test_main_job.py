@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from stack.agent import Agent, Message
 from stack.comparison import Turn, clicked_by_user, compare, said_by_bot, said_by_user
 from stack.rasa import Bot
+from tests.live.opened import request_of
 
 pytestmark = pytest.mark.live
 
@@ -35,19 +35,11 @@ class Conversation:
         return answers
 
 
-def opened_by(agent: Agent, before: set[str], *, seconds: float = 30) -> dict[str, Any]:
-    """The one conversation that agents see and did not see before; staged, they see it when all of it is there."""
-    end = time.monotonic() + seconds
-    while True:
-        new = [request for request in agent.requests() if request["request_id"] not in before]
-        if new or time.monotonic() > end:
-            (request,) = new
-            return request
-        time.sleep(0.1)
-
-
-def ids(agent: Agent) -> set[str]:
-    return {request["request_id"] for request in agent.requests()}
+def opened_by(bot: Bot, sender: str, agent: Agent) -> dict[str, Any]:
+    """The conversation with this user, as agents see it."""
+    request_id = request_of(bot, sender)
+    (request,) = [request for request in agent.requests() if request["request_id"] == request_id]
+    return request
 
 
 @pytest.fixture(scope="module", params=["staged", "direct"])
@@ -60,7 +52,6 @@ def maria(request: pytest.FixtureRequest, bot: Bot) -> str:
 @pytest.fixture(scope="module")
 def handed_over(bot: Bot, agent: Agent, maria: str) -> tuple[Conversation, dict[str, Any], list[Message]]:
     """A conversation of every kind of turn, the request it became, and the request's messages."""
-    before = ids(agent)
     conversation = Conversation(bot, maria)
     for text in (
         "Hi there",
@@ -73,7 +64,7 @@ def handed_over(bot: Bot, agent: Agent, maria: str) -> tuple[Conversation, dict[
         ASK,
     ):
         assert conversation.say(text), f"the bot did not answer {text!r}; see {bot.folder}"
-    request = opened_by(agent, before)
+    request = opened_by(bot, maria, agent)
     return conversation, request, turns(agent, request)
 
 
@@ -132,12 +123,11 @@ def test_the_user_is_told_and_the_bot_is_silent_from_then_on(handed_over: Handed
 
 
 def test_a_human_can_be_asked_for_by_a_button_and_in_the_middle_of_a_form(bot: Bot, agent: Agent, sender: str) -> None:
-    before = ids(agent)
     conversation = Conversation(bot, sender)
     conversation.say("Hi there")
     conversation.say("Where is my order?")
     conversation.say("Talk to a human")
-    request = opened_by(agent, before)
+    request = opened_by(bot, sender, agent)
     rows = compare(conversation.turns[:5], turns(agent, request), user=request["lead"]["lead_id"])
     assert [row for row in rows[:5] if not (row.turn and row.message)] == []
     assert bot.tracker(sender)["paused"] is True

@@ -13,6 +13,7 @@ import pytest
 from stack.rasa import Bot
 from stack.tiledesk import LiveProject
 from stack.web_chat import web_chat
+from tests.live.opened import request_of
 from tests.live.proxy import shuffling_proxy
 
 pytestmark = pytest.mark.live
@@ -83,24 +84,13 @@ class Chat:
 
     def hand_over(self) -> str:
         """Ask for a human; the id of the request, once an agent has it and has been heard to have joined."""
-        before = {request["request_id"] for request in self.project.requests()}
         self.round += 1
         self.line.tell(ASK)
-        new: list[str] = []
-
-        def assigned() -> bool:
-            new[:] = [
-                request["request_id"]
-                for request in self.project.requests()
-                if request["request_id"] not in before and request["participants"]
-            ]
-            return bool(new)
-
-        until(assigned, "the assignment")
-        self.project.agent_says(new[0], f"hello {self.round}")  # by that a colleague has joined
+        request_id = request_of(self.bot, self.sender)
+        self.project.agent_says(request_id, f"hello {self.round}")  # by that a colleague has joined
         until(lambda: self.user_saw()[-1] == f"hello {self.round}", "the agent's hello")
         assert JOINED in self.user_saw()[-2]
-        return new[0]
+        return request_id
 
     def user_saw(self) -> list[str]:
         """Everything that reached the user."""
