@@ -24,7 +24,7 @@ from rasa_tiledesk.handoff.to_agents.say import Saying
 from rasa_tiledesk.handoff.to_user import lane_to_user
 from rasa_tiledesk.handoff.to_user.listen import Listening
 from rasa_tiledesk.handoff.to_user.news import Newsroom
-from rasa_tiledesk.handoff.to_user.webhooks import Hooks
+from rasa_tiledesk.handoff.to_user.webhooks import Announcing, Hooks
 from rasa_tiledesk.handoff.worker import Runs, Worker
 from rasa_tiledesk.ledger import Duty, Ledger
 from rasa_tiledesk.rasa import RasaClient
@@ -97,10 +97,11 @@ def assemble(endpoints: Endpoints) -> Runtime:
     newsroom = Newsroom(
         desk, ledger, name=name, interval=POLL_SECONDS if settings.relay.receive == "poll" else NET_SECONDS
     )
+    announcing = Announcing(ledger, settings.project_id) if settings.relay.receive == "webhook" else None
     duties: dict[Duty, Runs] = {
         Duty.TO_AGENTS: to_agents,
         Duty.TO_USER: lane_to_user(settings, rasa, ledger),
-        Duty.LISTEN: Listening(desk, ledger, newsroom),
+        Duty.LISTEN: Listening(desk, ledger, newsroom, announcing=announcing),
         Duty.CARE: Care(settings, ledger, rasa),
     }
     worker = Worker(ledger, duties, newsroom, name=name)

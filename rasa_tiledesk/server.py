@@ -25,8 +25,8 @@ from sanic.response import HTTPResponse, json, text
 from rasa_tiledesk import process
 from rasa_tiledesk.errors import RasaTiledeskError
 from rasa_tiledesk.handoff.to_user.inbox import may_read, messages_after
-from rasa_tiledesk.handoff.to_user.webhooks import PATH, request_of
-from rasa_tiledesk.ledger import Life
+from rasa_tiledesk.handoff.to_user.webhooks import MISSED_IN_A_ROW, PATH, is_trial, request_of
+from rasa_tiledesk.ledger import Life, Missed
 from rasa_tiledesk.runtime import runtime
 
 __all__ = ["attach", "register", "serve"]
@@ -113,11 +113,15 @@ def _knows(secret: str) -> bool:
 def _take_hook(body: bytes) -> HTTPResponse:
     try:
         said = loads(body)
-        request_id = request_of(said, runtime().endpoints.tiledesk.project_id)
+        trial = is_trial(said)
+        request_id = None if trial else request_of(said, runtime().endpoints.tiledesk.project_id)
     except (ValueError, RecursionError):
         return json({"error": "not a webhook of Tiledesk"}, status=400)
     if not _signed(said):
         return json({"error": "the token is signed by another secret"}, status=401)
+    if trial:
+        runtime().ledger.hooks.forget(trial)  # by which who asked for it knows that it has come
+        return json({"taken": True})
     return json({"taken": request_id is not None and _hint(request_id)})
 
 
@@ -201,22 +205,32 @@ async def _health(_request: Request) -> HTTPResponse:
 
 def _health_now() -> HTTPResponse:
     try:
-        counts = runtime().ledger.handoffs.counts()
+        counts, missed = runtime().ledger.handoffs.counts(), _missed()
     except RasaTiledeskError as error:
         return json({"status": "error", "reason": str(error)}, status=503)
-    return json({"status": "ok", "handoffs": {life.value: counts.get(life, 0) for life in Life}})
+    well: dict[str, Any] = {"status": "ok", "handoffs": {life.value: counts.get(life, 0) for life in Life}}
+    if missed.in_a_row >= MISSED_IN_A_ROW:
+        well["webhooks"] = f"none told of the last {missed.in_a_row} messages of agents"
+    return json(well)
+
+
+def _missed() -> Missed:
+    parts = runtime()
+    return parts.ledger.news.missed(parts.endpoints.tiledesk.project_id)
 
 
 async def _metrics(_request: Request) -> HTTPResponse:
-    """The number of handoffs by state, as Prometheus reads it."""
+    """The number of handoffs by state, and of messages that no webhook told of, as Prometheus reads it."""
     return await asyncio.get_running_loop().run_in_executor(_health_threads, _metrics_now)
 
 
 def _metrics_now() -> HTTPResponse:
     try:
-        counts = runtime().ledger.handoffs.counts()
+        counts, missed = runtime().ledger.handoffs.counts(), _missed()
     except RasaTiledeskError:
         return text("", status=503)
     lines = ["# HELP tiledesk_handoffs Handoffs in the ledger by state.", "# TYPE tiledesk_handoffs gauge"]
     lines += [f'tiledesk_handoffs{{state="{life.value}"}} {counts.get(life, 0)}' for life in Life]
+    lines += ["# HELP tiledesk_webhooks_missed_total Messages of agents that no webhook told of."]
+    lines += ["# TYPE tiledesk_webhooks_missed_total counter", f"tiledesk_webhooks_missed_total {missed.in_all}"]
     return text("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")

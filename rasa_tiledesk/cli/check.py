@@ -148,16 +148,26 @@ def _desk(endpoints: Endpoints, desk: TiledeskClient) -> Iterator[Line]:
 
 
 def _webhooks(endpoints: Endpoints, desk: TiledeskClient) -> Line:
-    target = f"{endpoints.tiledesk.relay.public_url}{hooks.PATH}"
+    public_url = str(endpoints.tiledesk.relay.public_url)
+    target = public_url + hooks.PATH
     try:
         there = {one.event for one in _within(desk).subscriptions() if one.target == target}
-    except TiledeskError as error:
+        missing = [event for event in hooks.EVENTS if event not in there]
+        if missing:
+            advice = "the action server makes them at its start and every ten minutes"
+            return Line("webhooks", PROBLEM, f"none for {', '.join(missing)} to {target}", advice)
+        with closing(Ledger(ledger_url(endpoints.tiledesk))) as ledger:
+            come = hooks.comes(_within(desk), ledger, public_url)
+            missed = ledger.news.missed(endpoints.tiledesk.project_id)
+    except RasaTiledeskError as error:
         return _problem("webhooks", error)
-    missing = [event for event in hooks.EVENTS if event not in there]
-    if missing:
-        advice = "the action server makes them at its start and every ten minutes"
-        return Line("webhooks", PROBLEM, f"none for {', '.join(missing)} to {target}", advice)
-    return Line("webhooks", OK, f"{', '.join(hooks.EVENTS)} to {target}")
+    if not come:
+        found = f"Tiledesk was asked for one, and none came to {target} within {hooks.TRIALS} seconds"
+        return Line("webhooks", PROBLEM, found, f"does the action server run, with this ledger? {hooks.REMEDY}")
+    if missed.in_a_row >= hooks.MISSED_IN_A_ROW:
+        found = f"one came to {target} now, but none told of the last {missed.in_a_row} messages of agents"
+        return Line("webhooks", NOTE, found, hooks.REMEDY)
+    return Line("webhooks", OK, f"one came to {target}")
 
 
 def _tracker_store(endpoints: Endpoints) -> Line:

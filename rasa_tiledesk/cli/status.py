@@ -9,7 +9,8 @@ from typing import Any
 from rasa_tiledesk.cli.command import Command, endpoints_of, ledger_place
 from rasa_tiledesk.cli.terminal import age, moment, printable, table
 from rasa_tiledesk.errors import LedgerError
-from rasa_tiledesk.ledger import OPEN_LIVES, Duty, Handoff, Ledger, Life
+from rasa_tiledesk.handoff.to_user.webhooks import MISSED_IN_A_ROW
+from rasa_tiledesk.ledger import OPEN_LIVES, Duty, Handoff, Ledger, Life, Missed
 from rasa_tiledesk.settings import ledger_url
 
 __all__ = ["COMMAND", "why"]
@@ -31,7 +32,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.sender_id is None:
             handoffs = ledger.handoffs.in_life(*OPEN_LIVES, Life.FAILED)
             show = _all_as_json if arguments.json else _all_in_words
-            print(show(ledger, handoffs, place))
+            print(show(ledger, handoffs, place, ledger.news.missed(settings.project_id)))
         else:
             handoffs = ledger.handoffs.of_sender(arguments.sender_id)
             if not handoffs:
@@ -43,9 +44,11 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _all_in_words(ledger: Ledger, handoffs: list[Handoff], place: str) -> str:
+def _all_in_words(ledger: Ledger, handoffs: list[Handoff], place: str, missed: Missed) -> str:
     counts = ledger.handoffs.counts()
     lines = [f"ledger: {place}", "  ".join(f"{life.value}: {counts.get(life, 0)}" for life in Life)]
+    if missed.in_a_row >= MISSED_IN_A_ROW:
+        lines.append(f"webhooks: none told of the last {missed.in_a_row} messages of agents, {missed.in_all} in all")
     if handoffs:
         newest = handoffs[-_SHOWN:]
         rows = [("SENDER", "LIFE", "AGE", "STEPS LEFT", "ATTEMPTS", "HANDOFF", "LAST ERROR")]
@@ -86,12 +89,13 @@ def _sender_in_words(ledger: Ledger, handoffs: list[Handoff]) -> str:
     return "\n".join(lines)
 
 
-def _all_as_json(ledger: Ledger, handoffs: list[Handoff], place: str) -> str:
+def _all_as_json(ledger: Ledger, handoffs: list[Handoff], place: str, missed: Missed) -> str:
     counts = ledger.handoffs.counts()
     return json.dumps(
         {
             "ledger": place,
             "counts": {life.value: counts.get(life, 0) for life in Life},
+            "webhooks_missed": {"in_all": missed.in_all, "in_a_row": missed.in_a_row},
             "handoffs": [_record(ledger, handoff) for handoff in handoffs],
         },
         indent=2,

@@ -12,7 +12,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from rasa_tiledesk.errors import LedgerError
 from rasa_tiledesk.ledger.database import AlreadyThere, Database
 from rasa_tiledesk.ledger.life import HUSH_KEY, end_in, note, open_again_in
-from rasa_tiledesk.ledger.records import Duty, End, Handoff, Kind, Life, NewStep, Stage, Work
+from rasa_tiledesk.ledger.news import count
+from rasa_tiledesk.ledger.records import Duty, End, Handoff, Kind, Life, NewStep, Notice, Stage, Work
 from rasa_tiledesk.ledger.rows import add_steps, digest, handoff_of, insert_handoff, lane_steps, lock, wake
 from rasa_tiledesk.ledger.schema import duties, handoffs, history, steps
 
@@ -143,6 +144,7 @@ class Handoffs:
         just_closed: bool = False,
         to_agents: Sequence[NewStep] = (),
         too_late: Sequence[NewStep] = (),
+        notice: Notice | None = None,
     ) -> Handoff:
         """Write down at once all that was heard of the agents: their words, that one joined, that it is over.
 
@@ -158,6 +160,7 @@ class Handoffs:
             just_closed: it has only just ended: what was said before that may be found only now, and is delivered.
             to_agents: what agents are told of their words.
             too_late: what they are told instead when the handoff is over and stays so.
+            notice: whether a webhook announced the new words, where there are webhooks.
         """
         now = self._database.now()
         with self._database.writing() as connection:
@@ -179,6 +182,8 @@ class Handoffs:
                     wake(connection, handoff.id, lane, now)
             if end is not None:
                 end_in(connection, current, end, now)
+            if notice is not None:
+                count(connection, notice)
             return handoff_of(connection.execute(select(handoffs).where(handoffs.c.id == handoff.id)).one())
 
     def remember(self, handoff_id: str, *, requester_id: str) -> None:
@@ -206,11 +211,11 @@ class Handoffs:
             self.tell(handoff_id, to_user)
 
     def hint(self, request_id: str) -> bool:
-        """Something has happened in the request: listen now. False when it is no handoff's of ours."""
+        """A webhook says that there is something to hear in the request: listen now. False when it is not ours."""
         with self._database.writing() as connection:
             found = connection.execute(select(handoffs.c.id).where(handoffs.c.request_id == request_id)).scalar()
             if found is not None:
-                wake(connection, found, Duty.LISTEN, self._database.now())
+                wake(connection, found, Duty.LISTEN, self._database.now(), hinted=True)
         return found is not None
 
     def get(self, handoff_id: str) -> Handoff:

@@ -95,7 +95,9 @@ class Lanes:
         found = connection.execute(
             select(handoffs, self._database.now().label("the_time")).where(handoffs.c.id == row.handoff_id)
         ).one()
-        return Work(handoff_of(found), Duty(row.duty), lease, row.woken, row.attempts, int(found.the_time))
+        return Work(
+            handoff_of(found), Duty(row.duty), lease, row.woken, row.attempts, int(found.the_time), int(row.hinted)
+        )
 
     def unfinished(self, handoff_id: str, lane: Duty) -> list[Step]:
         """The steps that are neither over nor refused, in order."""

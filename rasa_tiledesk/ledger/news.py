@@ -1,4 +1,4 @@
-"""Who asks Tiledesk for news of all conversations, one server at a time, and what becomes of them."""
+"""Who asks Tiledesk for news of all conversations, one server at a time; and how much of it no webhook told."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import and_, select, update
+from sqlalchemy.engine import Connection
 
 from rasa_tiledesk.ledger.database import AlreadyThere, Database
-from rasa_tiledesk.ledger.records import Duty
+from rasa_tiledesk.ledger.records import Duty, Missed, Notice
 from rasa_tiledesk.ledger.rows import wake
 from rasa_tiledesk.ledger.schema import handoffs, news
 
-__all__ = ["News"]
+__all__ = ["News", "count"]
 
 _AT_ONCE = 200
 
@@ -40,8 +41,8 @@ class News:
             if connection.execute(select(news.c.due).where(one)).first() is not None:
                 return None
         with contextlib.suppress(AlreadyThere), self._database.writing() as connection:
-            row: dict[str, Any] = {"project_id": project_id, "due": 0, "lease_until": 0, "heard": 0}
-            connection.execute(news.insert().values(**row))
+            row: dict[str, Any] = {"due": 0, "lease_until": 0, "heard": 0, "missed": 0, "missed_in_a_row": 0}
+            connection.execute(news.insert().values(project_id=project_id, **row))
         return self.claim(project_id, lease, seconds=seconds)
 
     def tell(self, changed: Mapping[str, str]) -> int:
@@ -63,6 +64,12 @@ class News:
             told += len(new)
         return told
 
+    def missed(self, project_id: str) -> Missed:
+        """How many words of agents no webhook announced."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(news).where(news.c.project_id == project_id)).first()
+        return Missed(row.missed, row.missed_in_a_row) if row else Missed()
+
     def leave(self, project_id: str, lease: str, *, heard: int, again_in: float) -> None:
         """Give the turn back, and say when somebody should ask again."""
         mine = and_(news.c.project_id == project_id, news.c.lease == lease)
@@ -70,3 +77,13 @@ class News:
             due = self._database.now() + int(again_in * 1000)
             values = {"lease": None, "lease_until": 0, "heard": heard, "due": due}
             connection.execute(update(news).where(mine).values(**values))
+
+
+def count(connection: Connection, notice: Notice) -> None:
+    """Write down whether a webhook announced words of an agent. The caller holds the handoff's row."""
+    one = news.c.project_id == notice.project_id
+    if notice.came:
+        connection.execute(update(news).where(and_(one, news.c.missed_in_a_row > 0)).values(missed_in_a_row=0))
+        return
+    more = {"missed": news.c.missed + 1, "missed_in_a_row": news.c.missed_in_a_row + 1}
+    connection.execute(update(news).where(one).values(**more))

@@ -228,6 +228,7 @@ class Work:
         woken: how often it had been said that there is work.
         attempts: how many times in a row it failed.
         now: the database's time at the claim, ms since 1970.
+        hinted: when a webhook last said that there is work, ms since 1970; 0 for never.
     """
 
     handoff: Handoff
@@ -236,3 +237,30 @@ class Work:
     woken: int
     attempts: int
     now: int
+    hinted: int = 0
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Whether a webhook announced what was heard of an agent.
+
+    Attributes:
+        project_id: whose webhook.
+        came: it did.
+    """
+
+    project_id: str
+    came: bool
+
+
+@dataclass(frozen=True)
+class Missed:
+    """How many words of agents were found by asking, since no webhook had announced them.
+
+    Attributes:
+        in_all: ever.
+        in_a_row: since the last that one did.
+    """
+
+    in_all: int = 0
+    in_a_row: int = 0

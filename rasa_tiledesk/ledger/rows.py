@@ -77,7 +77,7 @@ def insert_handoff(
     for duty in Duty:
         held = lease is not None and duty is Duty.TO_AGENTS
         work = {"due": (due or {}).get(duty), "lease": lease if held else None, "lease_until": until if held else 0}
-        row = {"handoff_id": values["id"], "duty": duty.value, "woken": 0, "attempts": 0, **work}
+        row = {"handoff_id": values["id"], "duty": duty.value, "woken": 0, "hinted": 0, "attempts": 0, **work}
         connection.execute(duties.insert().values(**row))
     return handoff_of(connection.execute(select(handoffs).where(handoffs.c.id == values["id"])).one())
 
@@ -135,12 +135,15 @@ def add_steps(connection: Connection, handoff_id: str, lane: Duty, new: Iterable
     return [str(row["key"]) for row in rows]
 
 
-def wake(connection: Connection, handoff_id: str, duty: Duty, now: ColumnElement[int]) -> None:
-    """There is work now. What failed is not due any sooner by that."""
+def wake(connection: Connection, handoff_id: str, duty: Duty, now: ColumnElement[int], *, hinted: bool = False) -> None:
+    """There is work now, and whether a webhook says so. What failed is not due any sooner by that."""
     one = and_(duties.c.handoff_id == handoff_id, duties.c.duty == duty.value)
     late = and_(duties.c.attempts == 0, duties.c.due.is_(None) | (duties.c.due > now))
     due = case((late, now), else_=duties.c.due)
-    connection.execute(update(duties).where(one).values(woken=duties.c.woken + 1, due=due))
+    values: dict[str, Any] = {"woken": duties.c.woken + 1, "due": due}
+    if hinted:
+        values["hinted"] = now
+    connection.execute(update(duties).where(one).values(**values))
 
 
 def _row(handoff_id: str, lane: Duty, step: NewStep, position: int) -> dict[str, Any]:

@@ -78,6 +78,8 @@ duties = Table(
     Column("due", BigInteger),
     # How often somebody has said that there is work: who leaves it sees whether that happened meanwhile.
     Column("woken", Integer, nullable=False),
+    # When a webhook last said so; 0 for never.
+    Column("hinted", BigInteger, nullable=False),
     # Who works on it, and until when nobody else may.
     Column("lease", String(80)),
     Column("lease_until", BigInteger, nullable=False),
@@ -134,6 +136,9 @@ news = Table(
     Column("lease_until", BigInteger, nullable=False),
     # By Tiledesk's clock.
     Column("heard", BigInteger, nullable=False),
+    # How many words of agents no webhook announced: in all, and since the last one that did.
+    Column("missed", Integer, nullable=False),
+    Column("missed_in_a_row", Integer, nullable=False),
 )
 
 # Made once, at random: what a turn's key is keyed by, so that no key confirms a guess of what was redacted.

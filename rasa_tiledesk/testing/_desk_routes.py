@@ -124,6 +124,7 @@ class Routes:
         self._add(
             f"PUT {_HOOK}", lambda call, _: hooks.change(call.ids["subscription"], call.body), "admin", bots=False
         )
+        self._add("POST /{project}/events", self._tell, "guest")
         self._add(f"DELETE {_HOOK}", lambda call, _: hooks.remove(call.ids["subscription"]), "admin", bots=False)
 
     def _add(
@@ -148,6 +149,17 @@ class Routes:
         subscription = self._hooks.add(call.body or {}, who)
         headers = (("x-hook-secret", str(subscription["secret"])),)
         return Reply(200, json.dumps(subscription).encode(), headers=headers)
+
+    def _tell(self, call: Call, who: Principal) -> Any:
+        """POST /events (pubmodules/events/eventRoute.js:15-45)."""
+        name = (call.body or {}).get("name")
+        if not name:
+            raise Refusal(422, {"errors": [{"msg": "Invalid value", "param": "name", "location": "body"}]})
+        number = self._people.object_id()
+        event = {"_id": number, "name": name, "id_project": self._people.project_id, "createdBy": who.id}
+        for told in ("event.emit", f"event.emit.{name}"):
+            self._hooks.publish(told, {**event, "id": number})
+        return event
 
     def name(self, method: str, path: str) -> tuple[str, Mapping[str, str]]:
         """The route of a call, as `Call.route` has it, and its ids."""

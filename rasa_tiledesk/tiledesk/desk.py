@@ -83,6 +83,13 @@ class Desk(Calls):
         path = f"{_SUBSCRIPTIONS}/{{subscription}}"
         self._admin_call("PUT", path, ids={"subscription": subscription_id}, body={"secret": secret})
 
+    def emit(self, event: str) -> None:
+        """Have Tiledesk tell an event of our own: its webhooks are ``event.emit.`` and the name.
+
+        Any user may (pubmodules/events/eventRoute.js:15-28 of tiledesk-server 2.19.16).
+        """
+        self._call("POST", "/{project}/events", body={"name": event})
+
     def unsubscribe(self, subscription_id: str) -> None:
         """Remove a webhook; one that is not there is no error."""
         path = f"{_SUBSCRIPTIONS}/{{subscription}}"

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from rasa_tiledesk.ledger import Duty, End, Handoff, Kind, Ledger, NewStep, Outcome, Said, Stage, Taken
+from rasa_tiledesk.ledger import Duty, End, Handoff, Kind, Ledger, Missed, NewStep, Notice, Outcome, Said, Stage, Taken
 from tests.contract.ledgers import Clock, begin, claimed, live, message, saying, stages, take
 
 TO_AGENTS, TO_USER = Duty.TO_AGENTS, Duty.TO_USER
@@ -254,6 +254,34 @@ def test_news_of_a_conversation_has_it_listened_to_unless_it_was_heard_already(l
     claimed(ledger, handoff, Duty.LISTEN)
     with pytest.raises(AssertionError, match="is not due"):
         claimed(ledger, other, Duty.LISTEN)
+
+
+def test_words_of_agents_that_no_webhook_announced_are_counted_in_all_and_in_a_row(ledger: Ledger) -> None:
+    handoff = quiet(ledger)
+
+    def hear(*, came: bool) -> Missed:
+        notice = Notice("p", came=came)
+        ledger.handoffs.heard(handoff, [], heard="t", joined=False, spoke=True, end=None, notice=notice)
+        return ledger.news.missed("p")
+
+    assert hear(came=False) == Missed(), "nobody has asked for news yet"
+    ledger.news.claim("p", "one", seconds=30)
+    ledger.news.claim("another", "one", seconds=30)
+    assert hear(came=False) == Missed(in_all=1, in_a_row=1)
+    assert hear(came=False) == Missed(in_all=2, in_a_row=2)
+    assert hear(came=True) == Missed(in_all=2, in_a_row=0)
+    assert hear(came=False) == Missed(in_all=3, in_a_row=1)
+    assert ledger.news.missed("another") == Missed()
+
+
+def test_who_listens_knows_when_a_webhook_last_said_so(ledger: Ledger, clock: Clock) -> None:
+    handoff = quiet(ledger)
+    assert claimed(ledger, handoff, Duty.LISTEN).hinted == 0
+    clock.seconds += 60
+    ledger.handoffs.hint(handoff.request_id)
+    ledger.news.tell({handoff.request_id: "t1"})
+    work = claimed(ledger, handoff, Duty.LISTEN)
+    assert work.hinted == work.now
 
 
 def test_a_webhook_has_one_secret_whoever_writes_it_down_first(ledger: Ledger) -> None:

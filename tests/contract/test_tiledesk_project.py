@@ -130,6 +130,22 @@ class TestWebhooks:
         assert (payload["request_id"], payload["status"], payload["closed_by"]) == (request_id, CLOSED, desk.owner_id)
         assert payload["messages"][0]["text"] == "Hello"
 
+    def test_an_event_of_our_own_arrives_where_its_name_is_subscribed_to(
+        self, client: TiledeskClient, receiver: Receiver
+    ) -> None:
+        subscription = client.subscribe("event.emit.a-trial", receiver.url)
+        client.set_secret(subscription.id, SECRET)
+        client.emit("another")
+        client.emit("a-trial")
+        (hook,) = receiver.take(1)
+        assert hook.headers["x-hook-secret"] == SECRET
+        assert hook.body["payload"]["name"] == "a-trial"
+        assert (hook.body["hook"]["_id"], hook.body["hook"]["event"]) == (subscription.id, "event.emit.a-trial")
+        assert jwt.decode(hook.body["token"], SECRET, ["HS256"], options={"verify_aud": False})
+
+    def test_an_event_needs_a_name(self, desk: FakeTiledesk) -> None:
+        assert raw(desk, "POST", "/{p}/events", {"name": ""})[0] == 422
+
     def test_opening_and_assigning_tell_create_and_update(
         self, desk: FakeTiledesk, client: TiledeskClient, jane: EndUser, receiver: Receiver
     ) -> None:

@@ -22,6 +22,7 @@ from rasa_tiledesk.handoff.to_agents.say import Saying
 from rasa_tiledesk.handoff.to_user import lane_to_user
 from rasa_tiledesk.handoff.to_user.listen import Listening
 from rasa_tiledesk.handoff.to_user.news import Newsroom
+from rasa_tiledesk.handoff.to_user.webhooks import Announcing
 from rasa_tiledesk.handoff.worker import Runs, Worker
 from rasa_tiledesk.http import Http
 from rasa_tiledesk.ledger import Duty, Handoff, Ledger
@@ -92,13 +93,15 @@ class World:
         settings = self.to_settings()
         interval = 2.0 if settings.relay.receive == "poll" else 5.0
         newsroom = Newsroom(self.desk, self.ledger, name=name, interval=interval, clock=self.clock)
+        hooked = settings.relay.receive == "webhook"
+        announcing = Announcing(self.ledger, self.tiledesk.project_id) if hooked else None
         duties: dict[Duty, Runs] = {
             Duty.TO_AGENTS: self.lane(settings),
             Duty.TO_USER: replace(
                 lane_to_user(settings, self.rasa_client(), self.ledger, channel_seconds=self.read_timeout),
                 jitter=lambda: 0.0,
             ),
-            Duty.LISTEN: Listening(self.desk, self.ledger, newsroom, lambda: 1.0),
+            Duty.LISTEN: Listening(self.desk, self.ledger, newsroom, lambda: 1.0, announcing),
             Duty.CARE: Care(settings, self.ledger, self.rasa_client()),
         }
         return Worker(self.ledger, duties, newsroom, name=name, jitter=lambda: 0.0)

@@ -17,8 +17,10 @@ import pytest
 import requests
 
 from rasa_tiledesk.handoff.to_user.inbox import token_of
-from rasa_tiledesk.ledger import Ledger, Life
+from rasa_tiledesk.handoff.to_user.webhooks import comes
+from rasa_tiledesk.ledger import End, Ledger, Life, Notice
 from rasa_tiledesk.testing import FakeRasa, FakeTiledesk
+from rasa_tiledesk.tiledesk import AgentLogin, TiledeskClient
 from stack import CHECKOUT
 from stack.processes import Child, free_port, started
 from tests.waiting import until
@@ -113,6 +115,39 @@ def test_a_handoff_from_the_ask_to_the_end_by_webhooks(server: Server, sender: s
 def test_health_and_metrics_answer(server: Server) -> None:
     assert requests.get(f"{server.url}/tiledesk/health", timeout=5).json()["status"] == "ok"
     assert 'tiledesk_handoffs{state="live"} ' in requests.get(f"{server.url}/tiledesk/metrics", timeout=5).text
+
+
+def test_a_webhook_that_is_asked_for_as_a_trial_comes_and_leaves_nothing(server: Server) -> None:
+    server.secret()
+    login = AgentLogin(*server.tiledesk.owner)
+    desk = TiledeskClient(server.tiledesk.url, server.tiledesk.project_id, credential=login)
+    before, secrets = desk.subscriptions(), server.ledger.hooks.all()
+    assert comes(desk, server.ledger, server.url)
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    assert not comes(desk, server.ledger, nowhere, wait=lambda seconds: None)
+    assert (desk.subscriptions(), server.ledger.hooks.all()) == (before, secrets)
+
+
+@pytest.mark.parametrize("server", ["action server"], indirect=True)
+def test_messages_that_no_webhook_told_of_are_in_health_and_metrics(server: Server, sender: str) -> None:
+    url = f"{server.url}/tiledesk"
+    server.secret()
+    assert "webhooks" not in requests.get(f"{url}/health", timeout=5).json()
+    project = server.tiledesk.project_id
+    server.hand_over(sender)
+    (handoff,) = server.ledger.handoffs.of_sender(sender)
+    before = server.ledger.news.missed(project).in_all
+    for _ in range(5):
+        notice = Notice(project, came=False)
+        server.ledger.handoffs.heard(handoff, [], heard="t", joined=False, spoke=True, end=None, notice=notice)
+    told = requests.get(f"{url}/health", timeout=5).json()
+    assert (told["status"], told["webhooks"]) == ("ok", "none told of the last 5 messages of agents")
+    metrics = requests.get(f"{url}/metrics", timeout=5).text.splitlines()
+    assert f"tiledesk_webhooks_missed_total {before + 5}" in metrics
+    notice = Notice(project, came=True)
+    server.ledger.handoffs.heard(handoff, [], heard="t", joined=False, spoke=True, end=None, notice=notice)
+    server.ledger.handoffs.end(handoff.id, End.USER)
+    until(lambda: server.texts(sender))
 
 
 def payload(server: Server, **changes: Any) -> dict[str, Any]:

@@ -19,9 +19,13 @@ from rasa_tiledesk import __version__
 from rasa_tiledesk.cli.init import SECTION
 from rasa_tiledesk.cli.main import COMMANDS, main
 from rasa_tiledesk.cli.terminal import age, printable, table
-from rasa_tiledesk.ledger import Ledger, Life
+from rasa_tiledesk.handoff.to_user.webhooks import Hooks
+from rasa_tiledesk.ledger import Ledger, Life, Notice
+from rasa_tiledesk.runtime import desk_of
 from rasa_tiledesk.settings import load_endpoints
 from rasa_tiledesk.testing import FakeRasa, FakeTiledesk, Fault
+from stack.processes import free_port
+from tests.contract.ledgers import begin
 from tests.unit.acting import look_often
 from tests.unit.conftest import conversation
 
@@ -233,6 +237,33 @@ def test_check_lists_the_webhooks(bot: Bot) -> None:
     out, _ = bot.run("check", code=1)
     assert verdicts(out)["webhooks"] == "PROBLEM"
     assert "to https://bot.example.com/tiledesk/webhook (the action server makes them" in out
+
+
+def test_check_says_when_a_webhook_that_was_asked_for_does_not_come(bot: Bot) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    bot.configure(relay=f"{{rasa_url: {bot.rasa.url}, receive: webhook, public_url: '{nowhere}'}}")
+    settings = load_endpoints(bot.path).tiledesk
+    with closing(bot.ledger()) as ledger:
+        Hooks(desk_of(settings), ledger, nowhere).mend()
+    out, _ = bot.run("check", code=1)
+    assert verdicts(out)["webhooks"] == "PROBLEM"
+    assert f"none came to {nowhere}/tiledesk/webhook" in out
+    assert "does the action server run, with this ledger?" in out
+    assert "RESTHOOK_ENABLED=true" in out
+
+
+def test_status_says_that_webhooks_do_not_come(bot: Bot) -> None:
+    project = bot.desk.project_id
+    with closing(bot.ledger()) as ledger:
+        handoff, _ = begin(ledger)
+        ledger.news.claim(project, "one", seconds=30)
+        assert "webhooks:" not in bot.run("status")[0]
+        for _ in range(5):
+            notice = Notice(project, came=False)
+            ledger.handoffs.heard(handoff, [], heard="t", joined=False, spoke=True, end=None, notice=notice)
+    assert "webhooks: none told of the last 5 messages of agents, 5 in all" in bot.run("status")[0]
+    told = json.loads(bot.run("status", "--json")[0])
+    assert told["webhooks_missed"] == {"in_all": 5, "in_a_row": 5}
 
 
 def test_check_of_a_tiledesk_that_answers_nothing_sensible(bot: Bot) -> None:

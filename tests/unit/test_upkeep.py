@@ -121,6 +121,16 @@ def test_servers_that_mend_at_the_same_moment_agree_on_one_webhook_and_one_secre
     assert len(parts.ledger.hooks.all()) == len(EVENTS)
 
 
+def test_webhooks_to_a_former_address_of_ours_are_removed_and_nobody_elses(parts: Runtime, world: World) -> None:
+    somebodys = world.desk.subscribe(EVENTS[0], "https://crm.example.com")
+    Hooks(world.desk, parts.ledger, "https://former.example.com").mend()
+    assert parts.hooks
+    parts.hooks.mend()
+    targets = {hook.target for hook in world.desk.subscriptions()}
+    assert targets == {URL + PATH, somebodys.target}
+    assert set(parts.ledger.hooks.all()) == {hook.id for hook in world.desk.subscriptions()} - {somebodys.id}
+
+
 def test_a_secret_that_was_changed_in_tiledesk_is_set_again(parts: Runtime, world: World) -> None:
     assert parts.hooks
     parts.hooks.mend()

@@ -17,6 +17,7 @@ from rasa_tiledesk.errors import TiledeskNotFound
 from rasa_tiledesk.handoff.live import bot_line
 from rasa_tiledesk.handoff.to_user.news import Newsroom
 from rasa_tiledesk.handoff.to_user.shown import Shown, shown
+from rasa_tiledesk.handoff.to_user.webhooks import Announcing
 from rasa_tiledesk.handoff.to_user.words import is_a_persons, taken_by, taking_part
 from rasa_tiledesk.ledger import HUSH_KEY, Duty, End, Handoff, Kind, Ledger, Life, NewStep, Work
 from rasa_tiledesk.responses import AGENT_JOINED
@@ -48,12 +49,14 @@ class Listening:
         desk: Tiledesk.
         ledger: what was heard.
         newsroom: tells of news, where it can.
+        announcing: whether webhooks do, where there are any.
     """
 
     desk: TiledeskClient
     ledger: Ledger
     newsroom: Newsroom
     jitter: Callable[[], float] = random.random
+    announcing: Announcing | None = None
 
     def run(self, work: Work) -> None:
         """Read the request, write down what is new, and say when to look again.
@@ -77,10 +80,11 @@ class Listening:
             return
         changed = request.updated_at.isoformat()
         if changed != handoff.heard or (request.closed and handoff.is_open):
-            handoff = self._hear(handoff, request, desk.messages(handoff.request_id), changed)
+            handoff = self._hear(work, request, desk.messages(handoff.request_id), changed)
         self.ledger.lanes.leave(work, again_in=self._pause(handoff, work.now))
 
-    def _hear(self, handoff: Handoff, request: Request, messages: Sequence[Message], changed: str) -> Handoff:
+    def _hear(self, work: Work, request: Request, messages: Sequence[Message], changed: str) -> Handoff:
+        handoff = work.handoff
         words = self._unheard(handoff, messages)
         there = taking_part(request, messages)
         if any(message.sender not in there for message in words):  # they may have joined since it was read
@@ -99,7 +103,8 @@ class Listening:
         if again:
             steps.insert(0, NewStep(f"{HUSH_KEY}/{handoff.ended}", Kind.HUSH))
         late = [self._line(handoff, "late", message, _TOO_LATE) for message in (*new, *strangers)]
-        return self.ledger.handoffs.heard(
+        notice = self.announcing.notice(work) if self.announcing and new else None
+        handoff = self.ledger.handoffs.heard(
             handoff,
             steps,
             heard=changed,
@@ -110,7 +115,11 @@ class Listening:
             just_closed=request.closed and self._has_just_ended(handoff),
             to_agents=lines,
             too_late=late,
+            notice=notice,
         )
+        if self.announcing and notice:
+            self.announcing.look(notice)
+        return handoff
 
     def _unheard(self, handoff: Handoff, messages: Sequence[Message]) -> list[Message]:
         """What a person said and nothing has become of yet, neither for the user nor for the agents."""

@@ -16,10 +16,10 @@ from typing import Any, Callable
 import jwt
 
 from rasa_tiledesk.errors import TiledeskForbidden
-from rasa_tiledesk.ledger import Ledger
+from rasa_tiledesk.ledger import Ledger, Notice, Work
 from rasa_tiledesk.tiledesk import TiledeskClient
 
-__all__ = ["EVENTS", "PATH", "Hooks", "request_of"]
+__all__ = ["EVENTS", "MISSED_IN_A_ROW", "PATH", "REMEDY", "Announcing", "Hooks", "comes", "is_trial", "request_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,17 @@ PATH = "/tiledesk/webhook"
 
 # All messages of requests that came from Rasa (we open them with the channel `rasa`), and their end.
 EVENTS = ("message.create.request.channel.rasa", "request.close")
+
+# Tiledesk tells it on request, and nothing but it follows from it (pubmodules/events of tiledesk-server 2.19.16).
+TRIAL = "rasa-tiledesk-check"
+_TRIAL_EVENT = f"event.emit.{TRIAL}"
+TRIALS = 3  # a second apart
+
+# A webhook that is later than this was no use: what it tells was found by asking.
+FRESH_MS = 10_000
+# One may be found a moment before its webhook comes; so many in a row are no chance.
+MISSED_IN_A_ROW = 5
+REMEDY = "does Tiledesk run with RESTHOOK_ENABLED=true, and does tiledesk.relay.public_url reach the bot from there?"
 
 STALE_SECONDS = 60.0
 # A secret that is not known may be one that another server has just made; strangers must not make us ask each time.
@@ -57,7 +68,8 @@ class Hooks:
         """Make the webhooks that are missing, remove doubles, give each the secret that the ledger has for it.
 
         Any number of servers may do so at once: the ledger has one secret a webhook. Given every time, since Tiledesk
-        never shows what it has. The secret of a webhook that was deleted in Tiledesk is forgotten.
+        never shows what it has. The secret of a webhook that was deleted in Tiledesk is forgotten. Those to a former
+        address of ours, which the ledger has a secret for, are removed: Tiledesk calls each of them with every message.
 
         Raises:
             TiledeskForbidden: only an admin may; says what to do instead.
@@ -72,6 +84,11 @@ class Hooks:
             raise
         for gone in known.keys() - {one.id for one in listed}:
             self._ledger.hooks.forget(gone)
+        for one in listed:
+            if one.id in known and one.event in EVENTS and one.target != self._target:
+                self._desk.unsubscribe(one.id)
+                self._ledger.hooks.forget(one.id)
+                logger.info("webhook removed for %s to a former address of this bot", one.event)
         self._read()
 
     def _mend(self, event: str, there: Sequence[str]) -> None:
@@ -110,6 +127,76 @@ class Hooks:
     def _read(self) -> None:
         self._secrets = tuple(self._ledger.hooks.all().values())
         self._read_at = self._clock()
+
+
+class Announcing:
+    """Notices webhooks that do not come: words of agents that only asking has found.
+
+    Args:
+        ledger: counts them, for all servers.
+        project_id: whose webhooks.
+    """
+
+    def __init__(self, ledger: Ledger, project_id: str) -> None:
+        self._ledger = ledger
+        self._project_id = project_id
+        self._said = False
+
+    def notice(self, work: Work) -> Notice:
+        """Whether a webhook has announced what is heard now; one that did may be older where reading has failed."""
+        return Notice(self._project_id, came=work.attempts > 0 or work.now - work.hinted < FRESH_MS)
+
+    def look(self, notice: Notice) -> None:
+        """Say once that they do not come, and once that they do again."""
+        if notice.came and not self._said:
+            return
+        missed = self._ledger.news.missed(self._project_id)
+        if missed.in_a_row >= MISSED_IN_A_ROW and not self._said:
+            logger.warning("webhooks do not come: what agents say is found seconds later, by asking (%s)", REMEDY)
+            self._said = True
+        elif missed.in_a_row == 0 and self._said:
+            logger.info("webhooks come again")
+            self._said = False
+
+
+def comes(
+    desk: TiledeskClient, ledger: Ledger, public_url: str, *, wait: Callable[[float], object] = time.sleep
+) -> bool:
+    """Whether a webhook that Tiledesk is asked for comes to an action server of this ledger.
+
+    Its secret stands in the ledger until the server that it comes to forgets it: by that it is seen from anywhere.
+
+    Args:
+        desk: Tiledesk, by an admin's login.
+        ledger: the action servers'.
+        public_url: their address as Tiledesk reaches it.
+        wait: waits so many seconds.
+
+    Raises:
+        TiledeskError: Tiledesk cannot be asked for it.
+    """
+    target = public_url + PATH
+    hook = desk.subscribe(_TRIAL_EVENT, target).id
+    try:
+        desk.set_secret(hook, ledger.hooks.keep(hook, _TRIAL_EVENT, target, secrets.token_urlsafe(32)))
+        for quarter in range(TRIALS * 4):
+            if quarter % 4 == 0:
+                desk.emit(TRIAL)
+            wait(0.25)
+            if hook not in ledger.hooks.all():
+                return True
+        return False
+    finally:
+        ledger.hooks.forget(hook)
+        desk.unsubscribe(hook)
+
+
+def is_trial(body: Any) -> str | None:
+    """The id of the webhook that was made to see whether webhooks come; None for any other."""
+    hook = body.get("hook") if isinstance(body, Mapping) else None
+    if not isinstance(hook, Mapping) or hook.get("event") != _TRIAL_EVENT:
+        return None
+    return str(hook.get("_id"))
 
 
 def request_of(body: Any, project_id: str) -> str | None:
