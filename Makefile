@@ -46,6 +46,8 @@ bench: $(VENV)/ready
 	@$(RUN) -m benchmarks.handoff
 	@$(RUN) -m benchmarks.relay
 	@$(RUN) -m benchmarks.webhooks
+	@$(RUN) -m benchmarks.listen
+	@$(RUN) -m benchmarks.aged
 	@$(RUN) -m benchmarks.read
 	@$(RUN) -m benchmarks.ordinary_turn
 

@@ -30,7 +30,8 @@ def _run(arguments: argparse.Namespace) -> int:
     ledger = Ledger(ledger_url(settings))
     try:
         if arguments.sender_id is None:
-            handoffs = ledger.handoffs.in_life(*OPEN_LIVES, Life.FAILED)
+            shown = None if arguments.json else _SHOWN
+            handoffs = ledger.handoffs.in_life(*OPEN_LIVES, Life.FAILED, newest=shown)
             show = _all_as_json if arguments.json else _all_in_words
             print(show(ledger, handoffs, place, ledger.news.missed(settings.project_id)))
         else:
@@ -50,9 +51,8 @@ def _all_in_words(ledger: Ledger, handoffs: list[Handoff], place: str, missed: M
     if missed.in_a_row >= MISSED_IN_A_ROW:
         lines.append(f"webhooks: none told of the last {missed.in_a_row} messages of agents, {missed.in_all} in all")
     if handoffs:
-        newest = handoffs[-_SHOWN:]
         rows = [("SENDER", "LIFE", "AGE", "STEPS LEFT", "ATTEMPTS", "HANDOFF", "LAST ERROR")]
-        for record in (_record(ledger, handoff) for handoff in newest):
+        for record in (_record(ledger, handoff) for handoff in handoffs):
             left = record["steps_left"]
             rows.append(
                 (
@@ -66,8 +66,9 @@ def _all_in_words(ledger: Ledger, handoffs: list[Handoff], place: str, missed: M
                 )
             )
         lines += ["", *table(rows)]
-        if len(handoffs) > len(newest):
-            lines.append(f"and {len(handoffs) - len(newest)} older ones; --json has them all")
+        older = sum(counts.get(life, 0) for life in (*OPEN_LIVES, Life.FAILED)) - len(handoffs)
+        if older > 0:
+            lines.append(f"and {older} older ones; --json has them all")
         lines += ["", f"STEPS LEFT: {' + '.join(_LANES.values())}"]
     return "\n".join(lines)
 

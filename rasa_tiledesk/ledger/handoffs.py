@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Callable
 
 from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
@@ -13,20 +14,41 @@ from rasa_tiledesk.errors import LedgerError
 from rasa_tiledesk.ledger.database import AlreadyThere, Database
 from rasa_tiledesk.ledger.life import HUSH_KEY, end_in, note, open_again_in
 from rasa_tiledesk.ledger.news import count
-from rasa_tiledesk.ledger.records import Duty, End, Handoff, Kind, Life, NewStep, Notice, Stage, Work
+from rasa_tiledesk.ledger.records import (
+    OPEN_LIVES,
+    PAST_LIVES,
+    Duty,
+    End,
+    Handoff,
+    Kind,
+    Life,
+    NewStep,
+    Notice,
+    Stage,
+    Work,
+)
 from rasa_tiledesk.ledger.rows import add_steps, digest, handoff_of, insert_handoff, lane_steps, lock, wake
 from rasa_tiledesk.ledger.schema import duties, handoffs, history, steps
 
 __all__ = ["Handoffs"]
 
 _DAY = 24 * 3600 * 1000
+_MANY, _RECOUNT_SECONDS = 10_000, 60.0
 
 
 class Handoffs:
-    """The handoffs of all senders."""
+    """The handoffs of all senders.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: where they are.
+        clock: seconds, for how old a count may be.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
+        self._clock = clock
+        self._past: dict[Life, int] = {}
+        self._past_counted_at = float("-inf")
 
     def begin(
         self,
@@ -237,15 +259,30 @@ class Handoffs:
         """All handoffs of a sender, oldest first."""
         return self._select(handoffs.c.sender_key == digest(sender_id))
 
-    def in_life(self, *lives: Life) -> list[Handoff]:
-        """All handoffs in one of these states, oldest first."""
-        return self._select(handoffs.c.life.in_([life.value for life in lives]))
+    def in_life(self, *lives: Life, newest: int | None = None) -> list[Handoff]:
+        """The handoffs in one of these states, or so many of them that were begun last; oldest first."""
+        theirs = handoffs.c.life.in_([life.value for life in lives])
+        if newest is None:
+            return self._select(theirs)
+        query = select(handoffs).where(theirs).order_by(handoffs.c.created.desc(), handoffs.c.id.desc()).limit(newest)
+        with self._database.reading() as connection:
+            return [handoff_of(row) for row in connection.execute(query).all()][::-1]
 
     def counts(self) -> dict[Life, int]:
-        """How many handoffs are in each state."""
+        """How many handoffs are in each state.
+
+        Where many are past, how many is as of a minute ago at most: a database counts a million of them for 100 ms.
+        """
+        many = sum(self._past.values()) >= _MANY
+        if not many or self._clock() - self._past_counted_at > _RECOUNT_SECONDS:
+            self._past, self._past_counted_at = self._count(PAST_LIVES), self._clock()
+        return {**self._count(OPEN_LIVES), **self._past}
+
+    def _count(self, lives: frozenset[Life]) -> dict[Life, int]:
+        theirs = handoffs.c.life.in_([life.value for life in lives])
+        query = select(handoffs.c.life, func.count()).where(theirs).group_by(handoffs.c.life)
         with self._database.reading() as connection:
-            rows = connection.execute(select(handoffs.c.life, func.count()).group_by(handoffs.c.life)).all()
-        return {Life(life): int(count) for life, count in rows}
+            return {Life(life): int(count) for life, count in connection.execute(query).all()}
 
     def troubles(self, handoff_id: str) -> dict[Duty, tuple[int, str | None]]:
         """(failed attempts in a row, the last failure in words) of each duty that has failed."""

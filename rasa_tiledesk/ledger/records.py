@@ -49,6 +49,7 @@ class Life(str, enum.Enum):
 
 
 OPEN_LIVES = frozenset({Life.ASKED, Life.OPEN, Life.LIVE})
+PAST_LIVES = frozenset(Life) - OPEN_LIVES
 
 
 class End(str, enum.Enum):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import uuid
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from rasa_tiledesk.errors import LedgerError
 from rasa_tiledesk.ledger import HUSH_KEY, Duty, End, Handoff, Kind, Ledger, Life, NewStep, Outcome, Stage
+from rasa_tiledesk.ledger.handoffs import Handoffs
+from rasa_tiledesk.ledger.schema import handoffs as handoff_table
 from tests.contract.ledgers import Clock, begin, claimed, live, message, saying, stages, take
 
 WAITING, DONE, RETURNED = Stage.WAITING, Stage.DONE, Stage.RETURNED
@@ -321,6 +324,40 @@ def test_old_handoffs_are_forgotten_a_few_at_a_time_and_open_ones_never(ledger: 
     assert ledger.handoffs.get(stays.id) == stays
     with pytest.raises(LedgerError):
         ledger.handoffs.get(old[0].id)
+
+
+def test_many_that_are_past_are_counted_again_after_a_minute_and_what_is_open_each_time(url: str) -> None:
+    ledger, seconds = Ledger(url), [0.0]
+    handoffs = Handoffs(ledger._database, clock=lambda: seconds[0])
+    past = [_past(number, Life.FAILED if number == 0 else Life.OVER) for number in range(10_000)]
+    with ledger._database.writing() as connection:
+        connection.execute(handoff_table.insert(), past)
+    begin(ledger)
+    assert handoffs.counts() == {Life.OVER: 9_999, Life.FAILED: 1, Life.ASKED: 1}
+    handoff, _ = begin(ledger, "bob")
+    assert handoffs.counts() == {Life.OVER: 9_999, Life.FAILED: 1, Life.ASKED: 2}
+    ledger.handoffs.end(handoff.id, End.USER)
+    assert handoffs.counts()[Life.ASKED] == 1
+    seconds[0] = 61
+    assert handoffs.counts() == {Life.OVER: 10_000, Life.FAILED: 1, Life.ASKED: 1}
+    ledger.close()
+
+
+def _past(number: int, life: Life) -> dict[str, Any]:
+    name = f"{number:032x}"
+    row = {"id": name, "sender_id": name, "sender_key": name, "request_id": name, "life": life.value, "facts": "{}"}
+    return {**row, "created": number, "ended": number, "spoke": number, "joined": False, "looked": 0, "asked_by": ""}
+
+
+def test_the_newest_of_some_states_oldest_first(ledger: Ledger, clock: Clock) -> None:
+    ids = []
+    for sender in ("ann", "bob", "eve"):
+        clock.seconds += 1
+        ids.append(begin(ledger, sender)[0].id)
+    ledger.handoffs.end(ids[2], End.FAILED)
+    assert [one.id for one in ledger.handoffs.in_life(Life.ASKED, newest=1)] == [ids[1]]
+    assert [one.id for one in ledger.handoffs.in_life(Life.ASKED, Life.FAILED, newest=2)] == ids[1:]
+    assert [one.id for one in ledger.handoffs.in_life(Life.ASKED, Life.FAILED, newest=9)] == ids
 
 
 def test_a_ledger_is_opened_again_and_by_several(durable_url: str) -> None:
