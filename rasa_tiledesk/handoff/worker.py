@@ -37,14 +37,16 @@ class Runs(Protocol):
 
 
 class Worker:
-    """Carries handoffs on, in `threads` threads.
+    """Carries handoffs on, each kind of duty in a thread of its own, and all of them in `threads` more.
+
+    A Tiledesk or a Rasa that hangs holds as many threads as it is asked from. What the other side can do goes on.
 
     Args:
         ledger: where the work is found.
         duties: who does which.
         newsroom: asks Tiledesk for news of all conversations.
         name: who holds the leases; unique among all processes that share the ledger.
-        threads: how many duties at once.
+        threads: how many do whatever has been due longest.
         jitter: a random number from 0 to 1.
     """
 
@@ -55,7 +57,7 @@ class Worker:
         newsroom: Newsroom,
         *,
         name: str,
-        threads: int = 8,
+        threads: int = 4,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._ledger = ledger
@@ -65,9 +67,10 @@ class Worker:
         self._jitter = jitter
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        kinds: list[Duty | None] = [*duties, *[None] * threads]
         self._threads = [
-            threading.Thread(target=self._work, args=(f"{name}/{number}",), name=f"tiledesk-{number}", daemon=True)
-            for number in range(threads)
+            threading.Thread(target=self._work, args=(f"{name}/{number}", kind), name=f"tiledesk-{number}", daemon=True)
+            for number, kind in enumerate(kinds)
         ]
         self._threads.append(threading.Thread(target=self._ask_for_news, name="tiledesk-news", daemon=True))
 
@@ -88,13 +91,13 @@ class Worker:
         """There is work in the ledger."""
         self._wake.set()
 
-    def run_once(self, lease: str | None = None) -> bool:
-        """Claim one duty that is due and do it. False when nothing was due.
+    def run_once(self, lease: str | None = None, *, duty: Duty | None = None) -> bool:
+        """Claim one duty that is due, of any kind or of this one, and do it. False when nothing was due.
 
         Raises:
             LedgerError: the ledger failed; the work stays due.
         """
-        work = self._ledger.lanes.claim(lease or self._name, seconds=LEASE_SECONDS)
+        work = self._ledger.lanes.claim(lease or self._name, seconds=LEASE_SECONDS, duty=duty)
         if work is None:
             return False
         self._do(work)
@@ -130,9 +133,9 @@ class Worker:
         except LeaseLost:
             logger.warning("handoff %s: another has taken over", work.handoff.id)
 
-    def _work(self, lease: str) -> None:
+    def _work(self, lease: str, duty: Duty | None) -> None:
         while not self._stopping.is_set():
-            if not self._try(lambda: self.run_once(lease)):
+            if not self._try(lambda: self.run_once(lease, duty=duty)):
                 self._wake.wait(POLL_SECONDS)
                 self._wake.clear()
 

@@ -61,18 +61,23 @@ class Lanes:
         self._database = database
         self.per_minute = per_minute
 
-    def claim(self, lease: str, *, seconds: float, handoff_id: str | None = None) -> Work | None:
+    def claim(
+        self, lease: str, *, seconds: float, handoff_id: str | None = None, duty: Duty | None = None
+    ) -> Work | None:
         """Lease the duty that has been due longest and that nobody holds; None when there is none.
 
         Args:
             lease: who asks; unique among all threads of all servers.
             seconds: how long nobody else may have it, unless it is held longer or left.
             handoff_id: only of this handoff.
+            duty: only this one.
         """
         now = self._database.now()
         free = and_(duties.c.due.isnot(None), duties.c.due <= now, duties.c.lease_until <= now)
         if handoff_id is not None:
             free = and_(free, duties.c.handoff_id == handoff_id)
+        if duty is not None:
+            free = and_(free, duties.c.duty == duty.value)
         oldest = select(duties).where(free).order_by(duties.c.due)
         taken = {"lease": lease, "lease_until": now + int(seconds * 1000)}
         if self._database.kind == "postgresql":

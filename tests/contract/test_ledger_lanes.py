@@ -47,6 +47,18 @@ def test_each_duty_of_a_handoff_is_held_by_itself(ledger: Ledger) -> None:
     assert ledger.handoffs.troubles(handoff.id) == {Duty.LISTEN: (1, "no")}
 
 
+def test_one_kind_of_duty_can_be_claimed_whatever_else_is_due_longer(ledger: Ledger, clock: Clock) -> None:
+    handoff = live(ledger)
+    take(ledger, handoff, TO_AGENTS)
+    ledger.handoffs.hint(handoff.request_id)
+    clock.seconds += 600
+    assert ledger.lanes.claim("me", seconds=60, duty=TO_AGENTS) is None
+    ledger.words.say("ann", "k", None, saying("k"), lease=None, seconds=20)
+    work = ledger.lanes.claim("me", seconds=60, duty=TO_AGENTS)
+    assert work is not None
+    assert work.duty is TO_AGENTS
+
+
 def test_who_has_lost_a_lease_writes_nothing(ledger: Ledger, clock: Clock) -> None:
     handoff, mine = begin(ledger, plan=[message("k1"), message("k2")], seconds=30)
     step, other = ledger.lanes.unfinished(handoff.id, TO_AGENTS)
