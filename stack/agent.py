@@ -56,6 +56,8 @@ class Agent:
         self._project = f"{url.rstrip('/')}/{project_id}"
         self._http = requests.Session()
         self._http.trust_env = not url.startswith("http://127.0.0.1")  # no proxy reaches this computer
+        # The server closes a connection that was idle for 5 s, at times just when it is used again.
+        self._http.headers["Connection"] = "close"
         answer = self._http.post(
             f"{url.rstrip('/')}/auth/signin", json={"email": email, "password": password}, timeout=30
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rasa_tiledesk.http import Http, NoAnswer
+from rasa_tiledesk.http import Http
 from stack.processes import StackError
 
 __all__ = ["LiveAgent", "LiveProject"]
@@ -151,13 +151,8 @@ class LiveProject:
         return self._open(method, path.replace("{p}", getattr(self, "project_id", "")), body, headers)
 
     def _open(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
-        try:
-            answer = self._http.call(method, self.url + path, json=body, headers=headers)
-        except NoAnswer:
-            if method != "GET":
-                raise
-            # The server closes a connection that was idle for 5 s, at times just when it is used again.
-            answer = self._http.call(method, self.url + path, json=body, headers=headers)
+        # The server closes a connection that was idle for 5 s, at times just when it is used again.
+        answer = self._http.call(method, self.url + path, json=body, headers={**headers, "Connection": "close"})
         if answer.status != 200:
             raise StackError(f"{method} {path}: {answer.status} {answer.body[:300]!r}")
         return json.loads(answer.body)

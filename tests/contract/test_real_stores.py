@@ -21,7 +21,7 @@ SAID = {"event": "user", "timestamp": 1.5, "text": "one"}
 
 
 def read(section: Mapping[str, Any], sender_id: str = "ann") -> list[dict[str, Any]]:
-    return open_reader(section, rasa_url=None, rasa_token=None).events(sender_id, deadline=Deadline(3))
+    return open_reader(section, rasa_url=None, rasa_token=None).events(sender_id, deadline=Deadline(20))
 
 
 def failure(section: Mapping[str, Any]) -> str:
