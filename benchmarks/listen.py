@@ -1,6 +1,6 @@
 """`make bench`: what hearing agents costs while nobody speaks, and how late they are heard when some do.
 
-    python -m benchmarks.listen [--conversations 10 100 1000 10000] [--seconds 20] [--latency 0.02]
+    python -m benchmarks.listen [--conversations 10 100 1000 3000] [--seconds 20] [--latency 0.02]
 
 So many live conversations, polled by one action server with a SQLite ledger. Two ways, in one run: by one call for all
 of them, as with an owner's or admin's login, and each asked for by itself every two seconds, as with an agent's (and as
@@ -46,7 +46,7 @@ Opened = list[tuple[str, str, str]]  # request, when it was changed, requester
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--conversations", type=int, nargs="+", default=[10, 100, 1_000, 10_000])
+    parser.add_argument("--conversations", type=int, nargs="+", default=[10, 100, 1_000, 3_000])
     parser.add_argument("--seconds", type=float, default=20.0, help="of silence, then of talk")
     parser.add_argument("--latency", type=float, default=0.02, help="seconds that each fake adds to a call")
     plan = parser.parse_args()
